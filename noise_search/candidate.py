@@ -1,0 +1,73 @@
+"""A candidate: one partial or finished sample with its scores and its cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from noise_search.budget import ZERO, Cost
+from noise_search.noise import Name, Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One partial or finished sample.
+
+    The constructor is the gate: a score that is not finite makes the candidate a failure, so
+    a NaN can never win.
+
+    Attributes:
+        name: digest of the ask that led here; equality and hash go by it.
+        prompt: name of the prompt.
+        noise: the recipe of the whole path.
+        steps: denoiser evaluations of a full path on this candidate's schedule.
+        stage: denoiser evaluations made on the path so far.
+        parent: name of the candidate it was continued from.
+        scores: raw scores by verifier; higher is better.
+        failure: why it failed, or None. Failed means done.
+        cost: what making it from its parent cost.
+        ended: finished before its last stage (a text that came to its answer).
+        detail: words beside the scores (a judge's reasons, an answer's text).
+        sha256: of the pixels that were looked at, or None for a waypoint or a failure.
+    """
+
+    name: Name
+    prompt: Name
+    noise: Recipe
+    steps: int
+    stage: int
+    parent: Name | None = None
+    scores: Mapping[str, float] = field(default_factory=dict[str, float])
+    failure: str | None = None
+    cost: Cost = ZERO
+    ended: bool = False
+    detail: Mapping[str, str] = field(default_factory=dict[str, str])
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        for verifier, value in self.scores.items():
+            if self.failure is None and not math.isfinite(value):
+                object.__setattr__(self, "failure", f"{verifier} gave {value}")
+        if self.failure is not None:
+            object.__setattr__(self, "scores", {})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Candidate) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    @property
+    def finished(self) -> bool:
+        """A whole sample: the path is at its end and nothing failed."""
+        return self.failure is None and (self.ended or self.stage >= self.steps)
+
+    @property
+    def done(self) -> bool:
+        """Nothing can be continued from here without going back."""
+        return self.failure is not None or self.finished
+
+    def failed(self, reason: str) -> Candidate:
+        """The same candidate as a failure."""
+        return replace(self, failure=reason)

@@ -1,0 +1,127 @@
+"""Names to things: built-in tables and entry points, imported when they are used."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.metadata import entry_points
+from typing import Any, get_origin, get_type_hints
+
+from noise_search.errors import UserError, nearest
+from noise_search.moves import Plan
+from noise_search.specs import Spec, parse
+
+SEARCHES: Mapping[str, str] = {
+    "paths": "noise_search.searches.paths:search_over_paths",
+    "prune": "noise_search.searches.prune:prune",
+    "random": "noise_search.searches.random:random_search",
+    "steps": "noise_search.searches.steps:more_steps",
+    "zero-order": "noise_search.searches.zero_order:zero_order",
+}
+VERIFIERS: Mapping[str, str] = {
+    "clip": "noise_search.verifiers.loading:clip",
+    "shapes": "noise_search.verifiers.loading:shapes",
+    "shapes-clip": "noise_search.verifiers.loading:shapes_clip",
+    "shapes-clip-weak": "noise_search.verifiers.loading:shapes_clip_weak",
+    "reward": "noise_search.verifiers.loading:reward",
+}
+MODELS: Mapping[str, str] = {
+    "gaussian": "noise_search.pipelines.loading:gaussian",
+    "mixture": "noise_search.pipelines.loading:mixture",
+    "shapes": "noise_search.pipelines.loading:shapes",
+}
+_TABLES: Mapping[str, Mapping[str, str]] = {
+    "search": SEARCHES,
+    "verifier": VERIFIERS,
+    "model": MODELS,
+}
+
+
+def names(kind: str) -> dict[str, str]:
+    """All names of a kind with where they live; those of installed packages too."""
+    others = {e.name: e.value for e in entry_points(group=f"noise_search.{kind}s")}
+    return {**others, **_TABLES[kind]}
+
+
+def find(kind: str, name: str) -> Callable[..., Any]:
+    """What a name stands for.
+
+    Raises:
+        UserError: nothing has that name.
+    """
+    known = names(kind)
+    if name not in known:
+        raise UserError(f"{kind}: unknown {kind} {name!r}{nearest(name, known)}")
+    module, _, attribute = known[name].partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def bind(kind: str, spec: Spec, function: Callable[..., Any], given: int) -> dict[str, Any]:
+    """The options of a spec as the function's own types.
+
+    Args:
+        kind: what the spec names, for errors.
+        spec: the spec.
+        function: takes the options as keyword arguments.
+        given: how many leading parameters are not options.
+
+    Raises:
+        UserError: an option is unknown or out of its bounds.
+    """
+    parameters = list(inspect.signature(function).parameters)[given:]
+    options: dict[str, Any] = {}
+    for key, text in spec.options.items():
+        if key not in parameters:
+            where = f"{kind} {spec.name}"
+            ending = nearest(key, parameters) if parameters else "; it takes none"
+            raise UserError(f"{where}: unknown option {key!r}{ending}")
+        options[key] = _convert(f"{kind} {spec.name}: {key}", text, _hint(function, key))
+    return options
+
+
+def _hint(function: Callable[..., Any], key: str) -> Any:  # noqa: ANN401 - a type is anything
+    return get_type_hints(inspect.unwrap(function), include_extras=True)[key]
+
+
+def _convert(where: str, text: str, hint: Any) -> Any:  # noqa: ANN401 - what the hint says
+    from pydantic import TypeAdapter, ValidationError
+
+    bare = getattr(hint, "__origin__", hint)
+    several = tuple in (get_origin(bare), bare)
+    try:
+        return TypeAdapter(hint).validate_python(text.split("+") if several else text)
+    except ValidationError as error:
+        said = error.errors()[0]["msg"]
+        raise UserError(f"{where}={text}: {said[:1].lower()}{said[1:]}") from None
+
+
+def build_search(text: str) -> Plan:
+    """The plan of a search spec.
+
+    >>> build_search("prune(at=0.25+0.5)").keywords
+    {'at': (0.25, 0.5)}
+
+    Raises:
+        UserError: the name or an option is unknown, or an option is out of its bounds.
+    """
+    spec = parse(text)
+    function = find("search", spec.name)
+    if spec.target is not None or spec.items:
+        raise UserError(f"search {text!r}: options are given as key=value in parentheses")
+    return partial(function, **bind("search", spec, function, given=1))
+
+
+def check_name(kind: str, text: str) -> Spec:
+    """The parsed spec, if its name is known; nothing is imported.
+
+    Raises:
+        UserError: the text is not a spec, or nothing has that name.
+    """
+    spec = parse(text)
+    known = names(kind)
+    if spec.name not in known:
+        raise UserError(f"{kind}: unknown {kind} {spec.name!r}{nearest(spec.name, known)}")
+    return spec

@@ -1,0 +1,268 @@
+"""The driver: holds the conversations of all prompts at once and plays their moves in batches."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from noise_search.budget import ZERO, Cost, Ledger, Limits
+from noise_search.candidate import Candidate
+from noise_search.moves import Continue, Move, Plan, Search, Spent
+from noise_search.noise import Book, Name
+from noise_search.problem import Ask, Batch, Problem, Prompt
+from noise_search.ranking import Ranking, top
+from noise_search.spend import within
+from noise_search.task import Conversation, Task
+
+
+class Stop(Exception):  # noqa: N818 - a wish, not an error
+    """Raised by a listener to end the run; what was found so far is kept."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One prompt, how to search for it, and what that may cost."""
+
+    prompt: Prompt
+    plan: Plan
+    limits: Limits
+    steps: int
+    seed: int
+
+
+@dataclass
+class Outcome:
+    """What a search came to.
+
+    Attributes:
+        prompt: whose search it was.
+        found: what it handed on, best first; every finished candidate where it handed on nothing.
+        candidates: all candidates, in the order they were asked for.
+        spent: the sum of their costs.
+        reason: why it ended, in words.
+    """
+
+    prompt: Prompt
+    found: list[Candidate] = field(default_factory=list[Candidate])
+    candidates: list[Candidate] = field(default_factory=list[Candidate])
+    spent: Cost = ZERO
+    reason: str = ""
+
+    @property
+    def best(self) -> Candidate | None:
+        """The winner, or None if nothing was finished."""
+        return self.found[0] if self.found else None
+
+
+class Memory(Protocol):
+    """Where played candidates are kept: the journal, or nothing."""
+
+    def recall(self, name: Name) -> Candidate | None:
+        """A candidate played in an earlier life of this run."""
+        ...
+
+    def keep(self, batch: Batch) -> None:
+        """Keep a batch for good, before anyone acts on it."""
+        ...
+
+
+class Forgetful:
+    """No memory: nothing is kept beyond the process."""
+
+    def recall(self, name: Name) -> None:
+        """Nothing."""
+
+    def keep(self, batch: Batch) -> None:
+        """Keep nothing."""
+
+
+Player = Callable[[Sequence[Sequence[Ask]]], Iterator[tuple[int, Batch]]]
+"""Plays batches, in any order; yields the index of each with what it brought."""
+
+
+def one_by_one(problem: Problem) -> Player:
+    """The player that plays batches in this process, in order."""
+
+    def play(batches: Sequence[Sequence[Ask]]) -> Iterator[tuple[int, Batch]]:
+        for index, asks in enumerate(batches):
+            yield index, problem.play(asks)
+
+    return play
+
+
+def pack(asks: Iterable[Ask], problem: Problem, width: int) -> list[list[Ask]]:
+    """Batches of one lane each, at most `width` wide, in the order asked."""
+    lanes: dict[Hashable, list[Ask]] = defaultdict(list)
+    for ask in asks:
+        lanes[problem.lane(ask)].append(ask)
+    return [lane[i : i + width] for lane in lanes.values() for i in range(0, len(lane), width)]
+
+
+@dataclass
+class _Live:
+    """One search under way."""
+
+    job: Job
+    task: Task
+    search: Search
+    moves: list[Move] | None = None
+    listed: dict[Name, Candidate] = field(default_factory=dict[Name, Candidate])
+    result: list[Candidate] = field(default_factory=list[Candidate])
+    reason: str = "stopped"
+
+    def advance(self, found: list[Candidate] | None) -> None:
+        """Let the search say its next moves, or end."""
+        try:
+            self.moves = next(self.search) if found is None else self.search.send(found)
+        except StopIteration as end:
+            self.moves, self.result, self.reason = None, end.value, "the search has ended"
+        except Spent as spent:
+            self.moves, self.reason = None, spent.reason
+
+    def asks(self) -> list[Ask | None]:
+        """What the moves it waits for lead to; None where to their own candidate."""
+        return [self.task.ask(move) for move in self.moves or []]
+
+    def settle(self) -> None:
+        """List what was played, in the order asked, whatever the order it arrived in."""
+        for ask in self.asks():
+            if ask is not None and self.task.knows(ask):
+                self.listed.setdefault(ask.name, self.task.conversation.known[ask.name])
+
+    def verdict(self, ranking: Ranking) -> Outcome:
+        """What it came to."""
+        candidates = list(self.listed.values())
+        handed = [c for c in self.result if c.finished]
+        pool = handed or [c for c in candidates if c.finished]
+        spent = sum((c.cost for c in candidates), ZERO)
+        return Outcome(
+            self.job.prompt, top(ranking, pool, len(pool)), candidates, spent, self.reason
+        )
+
+
+class Run:
+    """Holds many searches at once; moves of the same lane share batches.
+
+    Rounds are in lockstep: every live search gets its whole batch before any goes on, so
+    results do not depend on timing, on the number of workers, or on the order of prompts.
+    What one search had played is not played again for another; each is charged for it.
+
+    Args:
+        problem: what generates and judges.
+        ranking: how candidates compare.
+        width: rows of a batch.
+        book: all recipes of the run.
+        memory: what was played before, and keeps what is played now.
+        player: how batches are played; in this process, in order, by default.
+        timed: charge wall time, where time is limited.
+        listen: called with each candidate as it is filed; may raise `Stop`.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        ranking: Ranking,
+        *,
+        width: int = 8,
+        book: Book | None = None,
+        memory: Memory | None = None,
+        player: Player | None = None,
+        timed: bool = False,
+        listen: Callable[[Candidate], object] = lambda _: None,
+    ) -> None:
+        self.problem = problem
+        self.ranking = ranking
+        self.width = width
+        self.book = Book() if book is None else book
+        self.memory: Memory = memory or Forgetful()
+        self.player = player or one_by_one(problem)
+        self.timed = timed
+        self.listen = listen
+        self.played: dict[Name, Candidate] = {}
+
+    def drive(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """Run all searches to their end; one outcome a job, in order."""
+        lives = [self._begin(job) for job in jobs]
+        try:
+            for life in lives:
+                life.advance(None)
+            while waiting := [life for life in lives if life.moves is not None]:
+                self._round(waiting)
+        except Stop:
+            for life in lives:
+                life.settle()
+        finally:
+            for life in lives:
+                life.search.close()
+        return [life.verdict(self.ranking) for life in lives]
+
+    def _begin(self, job: Job) -> _Live:
+        talk = Conversation(job.prompt, self.problem, self.ranking, job.steps, job.seed)
+        task = Task(talk, Ledger(job.limits))
+        return _Live(job, task, within(job.plan(task), task))
+
+    def _round(self, waiting: Sequence[_Live]) -> None:
+        """Play what every waiting search asks for, file it, and let each go on."""
+        rows = [life.asks() for life in waiting]
+        new: dict[Name, Ask] = {}
+        owners: dict[Name, list[_Live]] = defaultdict(list)
+        for life, row in zip(waiting, rows, strict=True):
+            for ask in row:
+                if ask is not None and not life.task.knows(ask):
+                    self.book.add(ask.noise)
+                    self.book.add(ask.path)
+                    owners[ask.name].append(life)
+                    new[ask.name] = ask
+        self._recall(new, owners)
+        self._play([ask for name, ask in new.items() if name not in self.played], owners)
+        for life, row in zip(waiting, rows, strict=True):
+            life.settle()
+            known = life.task.conversation.known
+            life.advance(
+                [
+                    known[ask.name] if ask is not None else _itself(move)
+                    for ask, move in zip(row, life.moves or [], strict=True)
+                ]
+            )
+
+    def _recall(self, new: dict[Name, Ask], owners: dict[Name, list[_Live]]) -> None:
+        recalled: list[Candidate] = []
+        for name in new:
+            candidate = self.played.get(name) or self.memory.recall(name)
+            if candidate is not None:
+                recalled.append(candidate)
+        self._file(recalled, owners)
+
+    def _play(self, asks: Sequence[Ask], owners: dict[Name, list[_Live]]) -> None:
+        batches = pack(asks, self.problem, self.width)
+        began = time.monotonic_ns()
+        for _, batch in self.player(batches):
+            if self.timed:
+                now = time.monotonic_ns()
+                batch, began = _with_time(batch, (now - began) // 1_000), now
+            self.memory.keep(batch)
+            self._file(batch.candidates, owners)
+
+    def _file(self, candidates: Sequence[Candidate], owners: dict[Name, list[_Live]]) -> None:
+        for candidate in candidates:
+            self.played[candidate.name] = candidate
+            for life in owners[candidate.name]:
+                life.task.conversation.known[candidate.name] = candidate
+        for candidate in candidates:
+            self.listen(candidate)
+
+
+def _itself(move: Move) -> Candidate:
+    """The candidate of a move that leads nowhere else."""
+    if not isinstance(move, Continue):
+        raise TypeError("a start always leads somewhere")
+    return move.candidate
+
+
+def _with_time(batch: Batch, microseconds: int) -> Batch:
+    """Charge a batch's wall time to its candidates in equal parts."""
+    each = Cost(microseconds=microseconds // max(1, len(batch.candidates)))
+    return replace(batch, candidates=[replace(c, cost=c.cost + each) for c in batch.candidates])

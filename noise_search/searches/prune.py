@@ -1,0 +1,48 @@
+"""Progressive pruning of seeds: many begin, the promising half goes on."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from math import ceil
+
+from noise_search.budget import ZERO, Cost
+from noise_search.moves import END, Continue, Search, Start
+from noise_search.noise import Gaussian
+from noise_search.searches.options import Share, Shares
+from noise_search.task import Task
+
+
+def prune(task: Task, at: Shares = (0.25, 0.5), keep: Share = 0.5) -> Search:
+    """Progressive seed pruning, successive halving over noises (2607.21591).
+
+    As many seeds as the budget allows begin; at each checkpoint the x0-predictions are judged
+    and the best part goes on. A survivor's noise is a plain seed.
+
+    Args:
+        task: what the search works with.
+        at: checkpoints, as fractions of the steps.
+        keep: the part kept at each, rounded up.
+    """
+    stages = [*sorted({max(1, round(f * task.stages)) for f in at} - {task.stages}), END]
+    rungs = _rungs(task, stages)
+
+    def bracket(seeds: int) -> Cost:
+        total, alive = ZERO, seeds
+        for rung in rungs:
+            total, alive = total + rung * alive, ceil(alive * keep)
+        return total
+
+    unaffordable = bisect_left(range(1, 1 << 20), True, key=lambda n: not task.affords(bracket(n)))
+    found = yield [Start(task.fresh(), until=stages[0]) for _ in range(max(1, unaffordable))]
+    for stage in stages[1:]:
+        kept = task.top(found, ceil(len(found) * keep))
+        found = yield [Continue(c, c.noise, stage) for c in kept]
+    return found
+
+
+def _rungs(task: Task, stages: list[int]) -> list[Cost]:
+    """What one seed costs from each checkpoint to the next."""
+    path = Gaussian(0)
+    prices = [task.price(Start(path, until=stage)) for stage in stages]
+    unseen = [ZERO, *(task.price(Start(path, until=s, look=False)) for s in stages[:-1])]
+    return [price - before for price, before in zip(prices, unseen, strict=True)]

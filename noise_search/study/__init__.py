@@ -1,0 +1,1 @@
+"""What people run: one search, many prompts, comparisons, curves."""
