@@ -75,6 +75,15 @@ def name_prompts(rows: Iterable[Row]) -> list[Prompt]:
     return [Prompt(name, *row) for name, row in zip(names, rows, strict=True)]
 
 
+def prompts_of(texts: Iterable[str]) -> list[Prompt]:
+    """Prompts of bare texts.
+
+    Raises:
+        UserError: a text is empty, too long or not text.
+    """
+    return name_prompts(Row(text) for text in texts)
+
+
 def read_prompts(path: Path, column: str | None = None) -> list[Prompt]:
     """The prompts of a file: .txt one a line; .csv, .tsv and .jsonl with named columns.
 
