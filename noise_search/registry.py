@@ -82,11 +82,11 @@ def bind(kind: str, spec: Spec, function: Callable[..., Any], given: int) -> dic
     return options
 
 
-def _hint(function: Callable[..., Any], key: str) -> Any:  # noqa: ANN401 - a type is anything
+def _hint(function: Callable[..., Any], key: str) -> Any:
     return get_type_hints(inspect.unwrap(function), include_extras=True)[key]
 
 
-def _convert(where: str, text: str, hint: Any) -> Any:  # noqa: ANN401 - what the hint says
+def _convert(where: str, text: str, hint: Any) -> Any:
     from pydantic import TypeAdapter, ValidationError
 
     bare = getattr(hint, "__origin__", hint)

@@ -159,6 +159,7 @@ class Run:
         player: how batches are played; in this process, in order, by default.
         timed: charge wall time, where time is limited.
         listen: called with each candidate as it is filed; may raise `Stop`.
+        overhead: called with what had to be spent again.
     """
 
     def __init__(
@@ -172,6 +173,7 @@ class Run:
         player: Player | None = None,
         timed: bool = False,
         listen: Callable[[Candidate], object] = lambda _: None,
+        overhead: Callable[[Cost], object] = lambda _: None,
     ) -> None:
         self.problem = problem
         self.ranking = ranking
@@ -181,6 +183,7 @@ class Run:
         self.player = player or one_by_one(problem)
         self.timed = timed
         self.listen = listen
+        self.overhead = overhead
         self.played: dict[Name, Candidate] = {}
 
     def drive(self, jobs: Sequence[Job]) -> list[Outcome]:
@@ -244,6 +247,7 @@ class Run:
                 now = time.monotonic_ns()
                 batch, began = _with_time(batch, (now - began) // 1_000), now
             self.memory.keep(batch)
+            self.overhead(batch.overhead)
             self._file(batch.candidates, owners)
 
     def _file(self, candidates: Sequence[Candidate], owners: dict[Name, list[_Live]]) -> None:

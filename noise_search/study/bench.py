@@ -1,0 +1,142 @@
+"""The bench: what a run works with, made of specs or of a user's own objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from noise_search.budget import Cost
+from noise_search.candidate import Candidate
+from noise_search.errors import UserError
+from noise_search.noise import Book
+from noise_search.problem import Judged, Pipeline, Prompt, Verifier
+from noise_search.ranking import ByScore, Ranking
+from noise_search.study.settings import Settings
+
+
+class Picturing(Pipeline, Protocol):
+    """A pipeline that can show any of its candidates again."""
+
+    def picture(self, candidate: Candidate, prompt: Prompt) -> tuple[Any, Any, Cost]:
+        """Pixels and latents of a candidate, and what making them again has cost."""
+        ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """What the record says of it: class, weights, number type, device, width, threads."""
+        ...
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a run works with.
+
+    Attributes:
+        settings: with the model's own defaults filled in.
+        book: all recipes of the run.
+        pipeline: what generates.
+        verifier: what guides the search.
+        evaluator: what judges the outcome, or None.
+        ranking: how candidates compare.
+    """
+
+    settings: Settings
+    book: Book
+    pipeline: Picturing
+    verifier: Verifier
+    evaluator: Verifier | None
+    ranking: Ranking
+
+    @property
+    def problem(self) -> Judged:
+        """Pipeline and verifier behind one door."""
+        return Judged(self.pipeline, self.verifier)
+
+    def score_of(self, candidate: Candidate) -> float:
+        """What the ranking looks at first."""
+        return self.ranking.keys([candidate])[0][0]
+
+
+def complete(settings: Settings) -> Settings:
+    """The settings with the model's own defaults in place of None.
+
+    Raises:
+        UserError: the model is unknown, or the settings contradict each other.
+    """
+    from noise_search.pipelines.loading import defaults
+
+    own = defaults(settings.model)
+    steps = settings.steps or own.steps
+    scale = own.guidance_scale if settings.guidance_scale is None else settings.guidance_scale
+    filled = {
+        "verifier": settings.verifier or own.verifier,
+        "evaluate": settings.evaluate or own.evaluate,
+        "steps": steps,
+        "search_steps": settings.search_steps or steps,
+        "guidance_scale": scale,
+    }
+    if filled["search_steps"] > steps:
+        raise UserError(f"search_steps={filled['search_steps']} is more than steps={steps}")
+    return settings.model_copy(update=filled)
+
+
+def build(settings: Settings, book: Book, folder: Path | None) -> Bench:
+    """The bench of completed settings.
+
+    Args:
+        settings: completed settings.
+        book: the run's recipes.
+        folder: where live latents are kept, or None for memory alone.
+    """
+    from noise_search.pipelines import loading as pipelines
+
+    pipeline = pipelines.load(settings.model, options_of(settings, book, folder))
+    return assemble(settings, book, pipeline, verifier_of(settings.verifier))
+
+
+def options_of(settings: Settings, book: Book, folder: Path | None) -> Any:
+    """The run options that a pipeline is made with."""
+    from noise_search.pipelines.loading import Options
+    from noise_search.pipelines.states import States
+
+    return Options(
+        book=book,
+        states=States(folder),
+        steps=settings.steps or 1,
+        width=settings.batch,
+        guidance_scale=settings.guidance_scale,
+        eta=settings.eta,
+        dtype=settings.dtype,
+        device=settings.device,
+        threads=settings.threads,
+        fast=settings.fast,
+    )
+
+
+def assemble(
+    settings: Settings,
+    book: Book,
+    pipeline: Picturing,
+    verifier: Verifier,
+    evaluator: Verifier | None = None,
+) -> Bench:
+    """A bench around a pipeline; the evaluator is the settings' unless one is given."""
+    if settings.evaluate == settings.verifier or settings.evaluate in (None, "none"):
+        held_out = evaluator
+    else:
+        held_out = evaluator or verifier_of(settings.evaluate)
+    return Bench(settings, book, pipeline, verifier, held_out, ByScore(verifier.name))
+
+
+def verifier_of(judge: str | Verifier | Callable[..., Any] | None) -> Verifier:
+    """A verifier from its spec, or from a callable `f(images, prompt)`."""
+    from noise_search.verifiers.loading import from_callable, load
+
+    if judge is None:
+        raise UserError("verifier: this model has none of its own; name one")
+    if isinstance(judge, str):
+        return load(judge)
+    if hasattr(judge, "score"):
+        return judge
+    return from_callable(judge)

@@ -1,0 +1,41 @@
+"""Files that are whole or absent: written beside their place, synced, and moved into it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Put a file in its place, whole and on the disk before this returns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Put a JSON file in its place, for people to read."""
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, text.encode() + b"\n")
+
+
+def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Put a JSON-lines file in its place."""
+    lines = (json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in records)
+    write_bytes(path, "".join(lines).encode())

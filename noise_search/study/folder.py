@@ -1,0 +1,177 @@
+"""The folder of a run: `run.json`, `candidates.jsonl`, `images/`, `sheet.png`, `journal`."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import noise_search
+from noise_search.budget import ZERO, Cost
+from noise_search.candidate import Candidate
+from noise_search.journal import candidate_record
+from noise_search.noise import Book, Name
+from noise_search.problem import Prompt
+from noise_search.study.bench import Bench
+from noise_search.study.files import write_json, write_lines
+from noise_search.study.png import write_png
+from noise_search.study.result import Result, Winner
+from noise_search.study.sheet import Cell, write_sheet
+
+FORMAT = 1
+PACKAGES = ("torch", "diffusers", "transformers", "numpy")
+
+
+def prompt_record(prompt: Prompt) -> dict[str, Any]:
+    """A prompt's fields, for a record."""
+    return {
+        "name": prompt.name,
+        "text": prompt.text,
+        "negative": prompt.negative,
+        "seed": prompt.seed,
+    }
+
+
+def recipe_of(bench: Bench, prompt: Prompt, candidate: Candidate) -> dict[str, Any]:
+    """All that is needed to make one candidate again."""
+    return {
+        "format": FORMAT,
+        "settings": bench.settings.model_dump(),
+        "model": dict(bench.pipeline.describe()),
+        "prompt": prompt_record(prompt),
+        "candidate": candidate_record(candidate),
+        "recipes": [recipe.line() for recipe in bench.book.closure([candidate.noise.name])],
+    }
+
+
+def candidate_lines(candidates: Sequence[Candidate], book: Book) -> Iterator[dict[str, Any]]:
+    """One line a candidate; a recipe stands in the first line that needs it."""
+    written: set[Name] = set()
+    for candidate in candidates:
+        record = candidate_record(candidate)
+        new = book.closure([candidate.noise.name], written.__contains__)
+        written.update(recipe.name for recipe in new)
+        order = ("prompt", "candidate", "parent", "stage", "stages")
+        others = [r.line() for r in new if r != candidate.noise]
+        yield {
+            **{key: record.pop(key) for key in order},
+            **record,
+            "noise": candidate.noise.line(),
+            **({"recipes": others} if others else {}),
+        }
+
+
+def write_folder(
+    out: Path, bench: Bench, results: Sequence[Result], overhead: Cost, header: Mapping[str, Any]
+) -> None:
+    """Write everything but the journal; `run.json` comes last, so it tells a whole run."""
+    unique = {c.name: c for result in results for c in result.candidates}
+    write_lines(out / "candidates.jsonl", candidate_lines(list(unique.values()), bench.book))
+    pictured = [r for r in results if r.best is not None and r.best.pixels.ndim == 3]
+    for result in pictured:
+        write_images(out, bench, result, alone=len(results) == 1)
+    if pictured:
+        _write_overview(out / "sheet.png", bench, pictured)
+    write_json(out / "run.json", run_record(bench, results, unique, overhead, header))
+
+
+def write_images(out: Path, bench: Bench, result: Result, *, alone: bool) -> None:
+    """Write the winners of one prompt as `best.png`, `top-2.png`, ..."""
+    for rank, winner in enumerate(result.winners, 1):
+        path = out / image_name(result.prompt, rank, alone=alone)
+        record = recipe_of(bench, result.prompt, winner.candidate)
+        if winner.evaluation:
+            record["evaluation"] = dict(winner.evaluation)
+        write_png(path, winner.pixels, record if bench.settings.metadata else None)
+
+
+def image_name(prompt: Prompt, rank: int, *, alone: bool) -> str:
+    """Where in the folder a winner's picture lies."""
+    file = "best.png" if rank == 1 else f"top-{rank}.png"
+    return f"images/{file}" if alone else f"images/{prompt.name}/{file}"
+
+
+def _write_overview(path: Path, bench: Bench, results: Sequence[Result]) -> None:
+    """The first sample of each search beside its winners."""
+    most = max(len(r.winners) for r in results)
+    columns = ["first sample", "best", *(f"top {k}" for k in range(2, most + 1))]
+    rows: list[tuple[str, list[Cell]]] = []
+    for result in results:
+        cells = [_first_cell(bench, result), *(_cell(bench, w) for w in result.winners)]
+        rows.append((result.prompt.text, cells))
+    write_sheet(path, columns, rows)
+
+
+def _first_cell(bench: Bench, result: Result) -> Cell:
+    shown = next((w for w in result.winners if w.candidate == result.first), None)
+    if shown is not None:
+        return _cell(bench, shown)
+    if result.first is None or result.first_pixels is None:
+        return Cell(None, "not finished")
+    return Cell(result.first_pixels, f"{bench.score_of(result.first):.4g}")
+
+
+def _cell(bench: Bench, winner: Winner) -> Cell:
+    verdicts = list(winner.evaluation.values())
+    mark = bool(verdicts[0]) if verdicts and verdicts[0] in (0.0, 1.0) else None
+    return Cell(winner.pixels, f"{bench.score_of(winner.candidate):.4g}", mark)
+
+
+def run_record(
+    bench: Bench,
+    results: Sequence[Result],
+    unique: Mapping[Name, Candidate],
+    overhead: Cost,
+    header: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The contents of `run.json`."""
+    spent = sum((c.cost for c in unique.values()), ZERO)
+    return {
+        "format": FORMAT,
+        "settings": bench.settings.model_dump(),
+        **{k: v for k, v in header.items() if k in ("searches", "budgets", "seeds")},
+        "budget": bench.settings.limits,
+        "spent": (spent + overhead).record(),
+        "overhead": overhead.record(),
+        "candidates": len(unique),
+        "failures": sum(c.failure is not None for c in unique.values()),
+        "exact": not bench.settings.fast,
+        "model": dict(bench.pipeline.describe()),
+        "versions": versions(),
+        "results": [_result_record(r, alone=len(results) == 1) for r in results],
+    }
+
+
+def _result_record(result: Result, *, alone: bool) -> dict[str, Any]:
+    winners = [
+        {
+            "candidate": w.candidate.name,
+            "scores": dict(w.scores),
+            "evaluation": dict(w.evaluation),
+            "noise": w.noise.line(),
+            "image": image_name(result.prompt, rank, alone=alone),
+            "sha256": w.candidate.sha256,
+        }
+        for rank, w in enumerate(result.winners, 1)
+    ]
+    return {
+        "prompt": prompt_record(result.prompt),
+        "best": winners[0] if winners else None,
+        "top": winners,
+        "spent": result.spent.record(),
+        "candidates": len(result.candidates),
+        "ended": result.outcome.reason,
+    }
+
+
+def versions() -> dict[str, str]:
+    """What the run was made with."""
+    found = {"noise-search": noise_search.__version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {**found, "machine": platform.machine()}

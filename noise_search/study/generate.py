@@ -1,0 +1,238 @@
+"""One run over many prompts: search, conclude, and write its folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from noise_search.budget import ZERO, Cost
+from noise_search.candidate import Candidate
+from noise_search.errors import UserError
+from noise_search.journal import Journal, header
+from noise_search.moves import Plan
+from noise_search.noise import Book
+from noise_search.problem import Prompt, Sample
+from noise_search.registry import build_search
+from noise_search.run import Job, Outcome, Player, Run, Stop
+from noise_search.searches.compose import refined
+from noise_search.study.bench import Bench, build, complete
+from noise_search.study.folder import prompt_record, write_folder
+from noise_search.study.result import Result, Winner
+from noise_search.study.settings import Settings
+from noise_search.study.watch import Silent, Watcher
+from noise_search.study.workers import Workers
+
+LIVE = "live"
+"""The folder beside the journal where latents are kept while a run lasts."""
+
+
+@dataclass(frozen=True)
+class Driven:
+    """What came of a run's jobs, and what was spent beside them."""
+
+    outcomes: list[Outcome]
+    overhead: Cost
+
+
+def plan_of(settings: Settings, search: str) -> Plan:
+    """The plan of a search under completed settings: refined where it searches on fewer steps."""
+    plan = build_search(search)
+    steps, search_steps = settings.steps or 1, settings.search_steps or 1
+    return plan if search_steps == steps else refined(plan, steps, settings.top_k)
+
+
+def jobs_of(prompts: Sequence[Prompt], settings: Settings) -> list[Job]:
+    """One job a prompt."""
+    plan = plan_of(settings, settings.search)
+    return [
+        Job(
+            prompt,
+            plan,
+            settings.limits,
+            settings.search_steps or 1,
+            settings.seed if prompt.seed is None else prompt.seed,
+        )
+        for prompt in prompts
+    ]
+
+
+def run_header(prompts: Sequence[Prompt], settings: Settings) -> dict[str, Any]:
+    """What identifies a run: its settings and its prompts."""
+    return {**settings.model_dump(), "prompts": [prompt_record(p) for p in prompts]}
+
+
+def drive(
+    bench: Bench,
+    jobs: Sequence[Job],
+    watch: Watcher,
+    journal: Journal | None = None,
+    player: Player | None = None,
+) -> Driven:
+    """Run jobs to their end.
+
+    Args:
+        bench: what the run works with.
+        jobs: the searches.
+        watch: who looks on, and may stop it.
+        journal: the checkpoint, or None for a run that is not kept.
+        player: how batches are played.
+    """
+
+    def listen(candidate: Candidate) -> None:
+        if watch.candidate(candidate) is False:
+            raise Stop
+
+    overhead: list[Cost] = []
+    run = Run(
+        bench.problem,
+        bench.ranking,
+        width=bench.settings.batch,
+        book=bench.book,
+        memory=journal,
+        player=player,
+        timed=any("microseconds" in job.limits for job in jobs),
+        listen=listen,
+        overhead=overhead.append,
+    )
+    total = sum(job.limits.get("nfe", 0) for job in jobs) or None
+    watch.begin(f"{len(jobs)} searches", total)
+    try:
+        outcomes = run.drive(jobs)
+    finally:
+        watch.end()
+    return Driven(outcomes, journal.overhead if journal else sum(overhead, ZERO))
+
+
+def conclude(bench: Bench, driven: Driven, keep: int, write: Callable[..., None]) -> list[Result]:
+    """Make the winners' pictures, judge them by the evaluator, and hand out results."""
+    extras = [driven.overhead]
+    results: list[Result] = []
+
+    def pictured(candidate: Candidate, prompt: Prompt) -> Winner:
+        pixels, latents, extra = bench.pipeline.picture(candidate, prompt)
+        extras.append(extra)
+        return Winner(candidate, pixels, latents)
+
+    def save(folder: Path) -> None:
+        write(folder, bench, results, sum(extras, ZERO))
+
+    for outcome in driven.outcomes:
+        prompt = outcome.prompt
+        first = next((c for c in outcome.candidates if c.finished), None)
+        results.append(
+            Result(
+                prompt,
+                outcome,
+                evaluated(bench, prompt, [pictured(c, prompt) for c in outcome.found[:keep]]),
+                first,
+                None if first is None else pictured(first, prompt).pixels,
+                bench.score_of,
+                save,
+            )
+        )
+    return results
+
+
+def evaluated(bench: Bench, prompt: Prompt, winners: Sequence[Winner]) -> list[Winner]:
+    """The winners with the held-out evaluator's scores."""
+    if bench.evaluator is None or not winners:
+        return list(winners)
+    samples = [Sample(prompt, w.pixels, w.candidate.stage, w.candidate.steps) for w in winners]
+    scores = bench.evaluator.score(samples)
+    return [
+        Winner(w.candidate, w.pixels, w.latents, dict(s.values))
+        for w, s in zip(winners, scores, strict=True)
+    ]
+
+
+def generate(
+    prompts: Sequence[Prompt],
+    settings: Settings,
+    out: Path,
+    *,
+    workers: int = 1,
+    watch: Watcher | None = None,
+) -> list[Result]:
+    """Search for every prompt and write a folder; one that was begun is resumed.
+
+    Args:
+        prompts: what to generate for.
+        settings: how.
+        out: the run's folder; made if absent.
+        workers: processes that play batches.
+        watch: who looks on.
+
+    Raises:
+        UserError: the settings are impossible, or the folder holds another run.
+    """
+    settings = complete(settings)
+    return run_folder(
+        settings,
+        out,
+        run_header(prompts, settings),
+        jobs_of(prompts, settings),
+        workers=workers,
+        watch=watch or Silent(),
+    )
+
+
+def run_folder(
+    settings: Settings,
+    out: Path,
+    head: Mapping[str, Any],
+    jobs: Sequence[Job],
+    *,
+    workers: int,
+    watch: Watcher,
+    bench_of: Callable[[Settings, Book, Path | None], Bench] = build,
+) -> list[Result]:
+    """Run jobs in a folder: journal, live latents, and at the end all its files."""
+    make_folder(out)
+    book = Book()
+    with ExitStack() as stack:
+        journal = stack.enter_context(Journal(out / "journal", head, book))
+        bench = bench_of(settings, book, out / LIVE)
+        player = None
+        if workers > 1:
+            player = stack.enter_context(Workers(workers, settings, out / LIVE, book)).play
+        driven = drive(bench, jobs, watch, journal, player)
+        results = conclude(bench, driven, settings.top_k, partial(write_folder, header=head))
+        if results and not (out / "run.json").exists():
+            results[0].save(out)
+        shutil.rmtree(out / LIVE, ignore_errors=True)
+    return results
+
+
+def make_folder(out: Path) -> None:
+    """Make a run's folder.
+
+    Raises:
+        UserError: it cannot be made or written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"out: cannot write to {out}: {error.strerror}") from None
+
+
+def resume(out: Path, *, workers: int = 1, watch: Watcher | None = None) -> list[Result]:
+    """Go on with a run from its journal.
+
+    Raises:
+        UserError: the folder holds no run that can be resumed.
+    """
+    head = dict(header(out / "journal"))
+    if "searches" in head:
+        from noise_search.study.compare import resume_comparison
+
+        return resume_comparison(out, head, workers=workers, watch=watch or Silent())
+    prompts = [Prompt(**record) for record in head.pop("prompts")]
+    return generate(prompts, Settings.of(head), out, workers=workers, watch=watch)

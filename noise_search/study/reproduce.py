@@ -1,0 +1,112 @@
+"""Making a picture again from its own record, and comparing it with the one that was made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from noise_search.errors import UserError, nearest
+from noise_search.journal import read_candidate
+from noise_search.noise import Book, Recipe
+from noise_search.problem import Prompt, pixel_hash
+from noise_search.study.png import read_png
+from noise_search.study.settings import Settings
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A candidate made again.
+
+    Attributes:
+        candidate: its name.
+        pixels: what was made now, (height, width, 3) uint8.
+        equal: whether every pixel is as it was; None if nothing was recorded to compare with.
+        difference: the largest difference of a pixel, 0-255; None where only a hash is known.
+    """
+
+    candidate: str
+    pixels: Any
+    equal: bool | None
+    difference: int | None
+
+
+def reproduce(
+    source: str | Path | Mapping[str, Any], pipe: Any = None, *, candidate: str | None = None
+) -> Reproduction:
+    """Make a candidate again.
+
+    Args:
+        source: a PNG written by this library, the folder of a run, or a record.
+        pipe: the loaded pipeline, where the record's model is not a spec.
+        candidate: which one of a folder; its best by default. A unique beginning is enough.
+
+    Raises:
+        UserError: the source holds no such candidate.
+    """
+    if isinstance(source, Mapping):
+        return _again(source, None, pipe)
+    path = Path(source)
+    if path.is_dir():
+        return _again(find_record(path, candidate), None, pipe)
+    pixels, record = read_png(path)
+    return _again(record, pixels, pipe)
+
+
+def _again(record: Mapping[str, Any], was: Any | None, pipe: Any) -> Reproduction:
+    from noise_search.study.bench import options_of
+
+    settings = Settings.of(record["settings"])
+    book = Book(Recipe.read(line) for line in record["recipes"])
+    candidate = read_candidate(record["candidate"], book)
+    options = options_of(settings, book, None)
+    from noise_search.pipelines import loading
+
+    pipeline = (
+        loading.load(settings.model, options) if pipe is None else loading.wrap(pipe, options)
+    )
+    pixels, _, _ = pipeline.picture(candidate, Prompt(**record["prompt"]))
+    equal = None if candidate.sha256 is None else pixel_hash(pixels) == candidate.sha256
+    difference = 0 if equal else None
+    if was is not None and was.shape == pixels.shape:
+        difference = int(abs(was.astype(int) - pixels.astype(int)).max())
+        equal = difference == 0
+    return Reproduction(candidate.name, pixels, equal, difference)
+
+
+def find_record(run: Path, name: str | None) -> dict[str, Any]:
+    """The record of a candidate, from the folder of a run.
+
+    Raises:
+        UserError: the folder holds no finished run, or no such candidate.
+    """
+    try:
+        whole = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        lines = (run / "candidates.jsonl").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        raise UserError(
+            f"{run} holds no finished run; noise-search resume {run} finishes it"
+        ) from None
+    recipes: list[Mapping[str, Any]] = []
+    found: dict[str, Mapping[str, Any]] = {}
+    if name is None:
+        name = next((r["best"]["candidate"] for r in whole["results"] if r["best"]), "")
+    known: list[str] = []
+    for line in map(json.loads, lines):
+        recipes += [*line.pop("recipes", []), line["noise"]]
+        known.append(line["candidate"])
+        if line["candidate"].startswith(name):
+            found[line["candidate"]] = {**line, "noise": line["noise"]["name"]}
+    if len(found) != 1:
+        what = "several candidates" if found else "no candidate"
+        raise UserError(f"{run} holds {what} {name!r}{'' if found else nearest(name, known[:999])}")
+    [record] = found.values()
+    prompts = {r["prompt"]["name"]: r["prompt"] for r in whole["results"]}
+    return {
+        "settings": whole["settings"],
+        "prompt": prompts[record["prompt"]],
+        "candidate": record,
+        "recipes": recipes,
+    }

@@ -1,0 +1,123 @@
+"""What a search came to, as Python users hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from noise_search.budget import Cost
+from noise_search.candidate import Candidate
+from noise_search.noise import Recipe
+from noise_search.problem import Prompt
+from noise_search.run import Outcome
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class Point(NamedTuple):
+    """The best score after so much was spent."""
+
+    nfe: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Winner:
+    """One of the best samples of a search.
+
+    Attributes:
+        candidate: its record.
+        pixels: (height, width, 3) uint8; a vector (d,) in an analytic world.
+        latents: what the pipeline holds of it, as an array.
+        evaluation: scores of the held-out evaluator.
+    """
+
+    candidate: Candidate
+    pixels: Any
+    latents: Any
+    evaluation: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def image(self) -> Image:
+        """The picture."""
+        from PIL.Image import fromarray
+
+        return fromarray(self.pixels)
+
+    @property
+    def noise(self) -> Recipe:
+        """The name of its noise; a `Gaussian` holds a plain seed."""
+        return self.candidate.noise
+
+    @property
+    def scores(self) -> Mapping[str, float]:
+        """Raw scores by verifier."""
+        return self.candidate.scores
+
+    @property
+    def failure(self) -> str | None:
+        """Why it failed, or None."""
+        return self.candidate.failure
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the search for one prompt came to.
+
+    Attributes:
+        prompt: what was asked for.
+        outcome: every candidate and what was spent.
+        winners: the top k, best first; empty if nothing was finished.
+        first: the first sample that was finished, as a user without a search would have got.
+        first_pixels: its pixels.
+        score_of: what the ranking looks at first.
+        write: writes the whole run into a folder.
+    """
+
+    prompt: Prompt
+    outcome: Outcome
+    winners: Sequence[Winner]
+    first: Candidate | None
+    first_pixels: Any | None
+    score_of: Callable[[Candidate], float]
+    write: Callable[[Path], None]
+
+    @property
+    def best(self) -> Winner | None:
+        """The winner, or None if nothing was finished."""
+        return self.winners[0] if self.winners else None
+
+    def top(self, k: int) -> Sequence[Winner]:
+        """The k best; at most as many as `top_k` asked to keep."""
+        return self.winners[:k]
+
+    @property
+    def candidates(self) -> Sequence[Candidate]:
+        """All candidates, in the order they were asked for."""
+        return self.outcome.candidates
+
+    @property
+    def spent(self) -> Cost:
+        """What the search has spent."""
+        return self.outcome.spent
+
+    def curve(self) -> list[Point]:
+        """Best score of a finished sample against NFE, a point an improvement."""
+        points: list[Point] = []
+        nfe = 0
+        for candidate in self.candidates:
+            nfe += candidate.cost.nfe
+            if candidate.finished:
+                score = self.score_of(candidate)
+                if not points or score > points[-1].score:
+                    points.append(Point(nfe, score))
+        return points
+
+    def save(self, folder: str | Path) -> Path:
+        """Write pictures with their recipes, `candidates.jsonl` and `run.json` into a folder."""
+        path = Path(folder)
+        self.write(path)
+        return path

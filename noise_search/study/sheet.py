@@ -1,0 +1,87 @@
+"""Contact sheets: rows of pictures with a caption each, and a blank cell for a failed one."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from noise_search.study.files import write_bytes
+
+CELL = 160
+MOST_ROWS = 64
+_MARGIN, _LINE = 12, 18
+_INK, _PAPER, _BLANK = (25, 25, 30), (250, 250, 248), (225, 225, 222)
+_GOOD, _BAD = (20, 130, 70), (190, 60, 50)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture of a sheet.
+
+    Attributes:
+        pixels: (height, width, 3) uint8, or None for a blank cell.
+        caption: a line below it.
+        mark: True draws a green frame, False a red one, None neither.
+    """
+
+    pixels: Any | None
+    caption: str = ""
+    mark: bool | None = None
+
+
+def write_sheet(
+    path: Path, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[Cell]]]
+) -> None:
+    """Draw a contact sheet.
+
+    Args:
+        path: where to.
+        columns: a title a column.
+        rows: a title and its cells a row; beyond 64 rows the rest is left out.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    kept = rows[:MOST_ROWS]
+    title, small = ImageFont.load_default(14), ImageFont.load_default(11)
+    wide = CELL + _MARGIN
+    high = CELL + 2 * _LINE + _MARGIN
+    size = (_MARGIN + wide * len(columns), 2 * _MARGIN + _LINE + high * len(kept))
+    sheet = Image.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for j, text in enumerate(columns):
+        draw.text((_MARGIN + j * wide, _MARGIN), _short(text, 22), _INK, font=title)
+    for i, (text, cells) in enumerate(kept):
+        top = 2 * _MARGIN + _LINE + i * high
+        draw.text((_MARGIN, top), _short(text, 26 * len(columns)), _INK, font=small)
+        for j, cell in enumerate(cells):
+            _draw_cell(sheet, (_MARGIN + j * wide, top + _LINE), cell, small)
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    write_bytes(path, buffer.getvalue())
+
+
+def _draw_cell(sheet: Any, corner: tuple[int, int], cell: Cell, font: Any) -> None:
+    from PIL import Image, ImageDraw
+
+    draw = ImageDraw.Draw(sheet)
+    x, y = corner
+    if cell.pixels is None:
+        draw.rectangle((x, y, x + CELL - 1, y + CELL - 1), fill=_BLANK)
+    else:
+        picture = Image.fromarray(cell.pixels)
+        scale = CELL / max(picture.size)
+        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+        method = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.LANCZOS
+        sheet.paste(picture.resize(size, method), corner)
+    if cell.mark is not None:
+        frame = _GOOD if cell.mark else _BAD
+        draw.rectangle((x - 2, y - 2, x + CELL + 1, y + CELL + 1), outline=frame, width=3)
+    draw.text((x, y + CELL + 2), _short(cell.caption, 28), _INK, font=font)
+
+
+def _short(text: str, length: int) -> str:
+    plain = "".join(c if c.isprintable() else " " for c in text)
+    return plain if len(plain) <= length else plain[: length - 1] + "…"
