@@ -68,17 +68,19 @@ def complete(settings: Settings) -> Settings:
 
     own = defaults(settings.model)
     steps = settings.steps or own.steps
+    search_steps = settings.search_steps or steps
+    if search_steps > steps:
+        raise UserError(f"search_steps={search_steps} is more than steps={steps}")
     scale = own.guidance_scale if settings.guidance_scale is None else settings.guidance_scale
-    filled = {
-        "verifier": settings.verifier or own.verifier,
-        "evaluate": settings.evaluate or own.evaluate,
-        "steps": steps,
-        "search_steps": settings.search_steps or steps,
-        "guidance_scale": scale,
-    }
-    if filled["search_steps"] > steps:
-        raise UserError(f"search_steps={filled['search_steps']} is more than steps={steps}")
-    return settings.model_copy(update=filled)
+    return settings.model_copy(
+        update={
+            "verifier": settings.verifier or own.verifier,
+            "evaluate": settings.evaluate or own.evaluate,
+            "steps": steps,
+            "search_steps": search_steps,
+            "guidance_scale": scale,
+        }
+    )
 
 
 def build(settings: Settings, book: Book, folder: Path | None) -> Bench:
@@ -137,6 +139,4 @@ def verifier_of(judge: str | Verifier | Callable[..., Any] | None) -> Verifier:
         raise UserError("verifier: this model has none of its own; name one")
     if isinstance(judge, str):
         return load(judge)
-    if hasattr(judge, "score"):
-        return judge
-    return from_callable(judge)
+    return from_callable(judge) if callable(judge) else judge

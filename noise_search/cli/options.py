@@ -1,0 +1,155 @@
+"""The flags, as types of parameters. Values stay texts here: `Settings` knows what they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+WHAT, SEARCH, SAMPLER, RUN = "What to draw", "Search", "Sampler", "Run"
+
+
+def _flag(names: str, metavar: str | None, panel: str, text: str) -> Any:  # noqa: ANN401 - typer's
+    return typer.Option(*names.split(), metavar=metavar, rich_help_panel=panel, help=text)
+
+
+Text = Annotated[
+    str | None, typer.Argument(metavar="PROMPT", show_default=False, help="What to draw.")
+]
+Prompts = Annotated[
+    Path | None,
+    _flag(
+        "--prompts",
+        "FILE",
+        WHAT,
+        "Prompts: .txt one a line; .csv, .tsv or .jsonl with a column 'prompt'.",
+    ),
+]
+PromptColumn = Annotated[
+    str | None, _flag("--prompt-column", "NAME", WHAT, "Another column for the prompts.")
+]
+Model = Annotated[
+    str | None,
+    _flag("--model", "SPEC", WHAT, "What generates. Default: shapes, the built-in model."),
+]
+Search = Annotated[
+    str | None,
+    _flag(
+        "--search",
+        "SPEC",
+        SEARCH,
+        "How to search, as in 'prune(at=0.25+0.5)'. Default: random (best of N).",
+    ),
+]
+Verifier = Annotated[
+    str | None,
+    _flag("--verifier", "SPEC", SEARCH, "What guides the search. Default: the model's own."),
+]
+Evaluate = Annotated[
+    str | None,
+    _flag(
+        "--evaluate",
+        "SPEC",
+        SEARCH,
+        "What judges the winners, held out of the search; 'none' for nothing.",
+    ),
+]
+Budget = Annotated[
+    str | None,
+    _flag(
+        "--budget",
+        "LIMITS",
+        SEARCH,
+        "What each prompt may spend, as in 640nfe+90s. Default: 64nfe.",
+    ),
+]
+Seed = Annotated[
+    str | None, _flag("--seed", "N", SEARCH, "Root of all random numbers. Default: 0.")
+]
+TopK = Annotated[
+    str | None,
+    _flag("--top-k", "N", SEARCH, "How many pictures are kept for each prompt. Default: 1."),
+]
+Searches = Annotated[
+    str | None,
+    _flag(
+        "--searches",
+        "SPECS",
+        SEARCH,
+        "Searches, with commas between. Default: random,zero-order,paths,prune,steps.",
+    ),
+]
+Budgets = Annotated[
+    str | None,
+    _flag(
+        "--budgets",
+        "LIMITS",
+        SEARCH,
+        "Budgets of a prompt, with commas between. Default: 32nfe,64nfe,128nfe.",
+    ),
+]
+Seeds = Annotated[
+    str | None,
+    _flag("--seeds", "N", SEARCH, "Repetitions, with seeds from --seed on. Default: 3."),
+]
+Steps = Annotated[
+    str | None,
+    _flag(
+        "--steps", "N", SAMPLER, "Denoising steps of a final picture. Default: the model's own."
+    ),
+]
+SearchSteps = Annotated[
+    str | None,
+    _flag(
+        "--search-steps",
+        "N",
+        SAMPLER,
+        "Steps while searching; winners are made again with --steps.",
+    ),
+]
+GuidanceScale = Annotated[
+    str | None,
+    _flag(
+        "--guidance-scale", "X", SAMPLER, "Classifier-free guidance. Default: the model's own."
+    ),
+]
+Eta = Annotated[
+    str | None,
+    _flag("--eta", "X", SAMPLER, "Noise of a DDIM step, 0 (none) to 1 (DDPM). Default: 0."),
+]
+Batch = Annotated[
+    str | None,
+    _flag("--batch", "N", RUN, "Samples in a batch; part of what makes bits equal. Default: 8."),
+]
+Dtype = Annotated[str | None, _flag("--dtype", "TYPE", RUN, "float32, bfloat16 or float16.")]
+Device = Annotated[
+    str | None, _flag("--device", "NAME", RUN, "cpu, cuda, cuda:1 or mps. Default: cpu.")
+]
+Threads = Annotated[
+    str | None, _flag("--threads", "N", RUN, "Threads of one process. Default: 1.")
+]
+Workers = Annotated[
+    str | None,
+    _flag("--workers", "N", RUN, "Processes; results do not depend on it. Default: 1."),
+]
+Fast = Annotated[
+    bool | None,
+    _flag(
+        "--fast/--no-fast", None, RUN, "Leave short batches short: quicker, no longer bit-exact."
+    ),
+]
+Metadata = Annotated[
+    bool | None,
+    _flag("--metadata/--no-metadata", None, RUN, "Whether each PNG holds its recipe (it does)."),
+]
+Config = Annotated[
+    Path | None,
+    _flag("--config", "FILE", RUN, "YAML file of these settings (search_steps: 8); flags win."),
+]
+Out = Annotated[
+    Path | None,
+    _flag("--out", "DIR", RUN, "The run's folder. Default: one in runs/ named after the request."),
+]
+DryRun = Annotated[bool, _flag("--dry-run", None, RUN, "Say what it would cost, and stop.")]
+Quiet = Annotated[bool, _flag("--quiet -q", None, RUN, "Show no progress.")]
