@@ -1,0 +1,314 @@
+"""From a spec to a pipeline. torch is imported when a torch model is asked for, not before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from noise_search.budget import Cost
+from noise_search.errors import UserError, nearest
+from noise_search.noise import Book
+from noise_search.pipelines.stages import Stretch, price
+from noise_search.pipelines.states import States
+from noise_search.problem import Ask, Pipeline, Played, Prompt
+from noise_search.registry import bind, check_name, find
+from noise_search.specs import Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+__all__ = [
+    "Defaults",
+    "Options",
+    "PriceOnly",
+    "check_prompts",
+    "defaults",
+    "gaussian",
+    "load",
+    "mixture",
+    "price_only",
+    "shapes",
+    "wrap",
+]
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+Dimension = Annotated[int, Field(ge=1, le=1_000_000)]
+Positive = Annotated[float, Field(gt=0)]
+Family = Literal["linear", "vp"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a run wants its model.
+
+    Attributes:
+        book: the recipes of the run.
+        states: where latents are kept; in memory where it is None.
+        width: rows of every batch.
+        guidance_scale: strength of guidance, or None for the model's own.
+        eta: how random a step is; 0 is deterministic.
+        dtype: precision of the model.
+        threads: CPU threads, or None to leave them as they are.
+        device: where the model runs.
+        fast: do not pad short batches; results then depend on the batch in their last bits.
+        arguments: further keywords of the pipeline's call.
+    """
+
+    book: Book
+    states: States | None = None
+    width: int = 8
+    guidance_scale: float | None = None
+    eta: float = 0.0
+    dtype: Dtype = "float32"
+    threads: int | None = None
+    device: str = "cpu"
+    fast: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a model is best used with; None where it has no answer.
+
+    Attributes:
+        verifier: spec of the verifier that guides a search.
+        evaluate: spec of the evaluator held out of it.
+        steps: denoiser evaluations of a full path.
+        guidance_scale: strength of guidance.
+        decoder: whether latents are decoded.
+    """
+
+    verifier: str | None = None
+    evaluate: str | None = None
+    steps: int = 50
+    guidance_scale: float | None = None
+    decoder: bool = False
+
+
+_DEFAULTS: Mapping[str, Defaults] = {
+    "gaussian": Defaults("reward", "reward", 8),
+    "mixture": Defaults("reward", "reward", 8),
+    "shapes": Defaults("shapes-clip", "shapes", 8, 2.0),
+}
+_SHAPES = ("flow", "ddim")
+
+
+def load(text: str, options: Options) -> Pipeline:
+    """The pipeline of a model spec.
+
+    Raises:
+        UserError: the model is unknown, or cannot be had as asked.
+    """
+    spec = check_name("model", text)
+    function = find("model", spec.name)
+    pipeline: Pipeline = function(spec, options, **bind("model", spec, function, given=2))
+    return pipeline
+
+
+def defaults(text: str) -> Defaults:
+    """What the model of a spec is best used with; nothing is loaded.
+
+    >>> defaults("shapes:flow").verifier
+    'shapes-clip'
+
+    Raises:
+        UserError: the model is unknown.
+    """
+    return _DEFAULTS.get(check_name("model", text).name, Defaults())
+
+
+def check_prompts(text: str, prompts: Sequence[Prompt]) -> None:
+    """Refuse prompts that the model of a spec cannot draw; nothing is loaded.
+
+    Raises:
+        UserError: a prompt is outside the model's language.
+    """
+    if check_name("model", text).name != "shapes":
+        return
+    from noise_search.pipelines.shapes.scenes import WORDS, UnknownWord, parse
+
+    for prompt in prompts:
+        try:
+            parse(prompt.text)
+            for word in (prompt.negative or "").strip().removesuffix(".").lower().split():
+                if word not in WORDS:
+                    raise UnknownWord(word)
+        except UnknownWord as error:
+            raise UserError(
+                f"prompt {prompt.text!r}: the built-in shapes model does not know {error.word!r}; "
+                f"it knows: {', '.join(error.known)}; --model takes another model"
+            ) from None
+        except ValueError as error:
+            raise UserError(
+                f"prompt {prompt.text!r}: {error}; --model takes another model"
+            ) from None
+
+
+class PriceOnly:
+    """A pipeline that prices asks like the real one and plays none: for a dry run.
+
+    Args:
+        guided: whether the denoiser is given two rows an evaluation.
+        decoder: whether a decoder turns latents into pixels.
+        stochastic: whether a transition between stages draws noise.
+    """
+
+    most_steps = 1000
+
+    def __init__(self, *, guided: bool, decoder: bool, stochastic: bool) -> None:
+        self.guided = guided
+        self.decoder = decoder
+        self.stochastic = stochastic
+
+    def price(self, ask: Ask) -> Cost:
+        """The price the real pipeline has."""
+        return price(ask, self.guided, self.decoder)
+
+    def lane(self, ask: Ask) -> Hashable:
+        """The lane the real pipeline has."""
+        return Stretch.of(ask)
+
+    def play(self, asks: Sequence[Ask]) -> tuple[list[Played], Cost]:
+        """There is no model to play anything with.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("a pipeline for prices alone plays nothing")
+
+
+def price_only(text: str, *, guidance_scale: float | None = None, eta: float = 0.0) -> PriceOnly:
+    """The prices of a model spec; neither torch nor weights are loaded.
+
+    Raises:
+        UserError: the model is unknown.
+    """
+    usual = defaults(text)
+    scale = usual.guidance_scale if guidance_scale is None else guidance_scale
+    return PriceOnly(guided=(scale or 0.0) > 1.0, decoder=usual.decoder, stochastic=eta > 0.0)
+
+
+def gaussian(
+    spec: Spec,
+    options: Options,
+    /,
+    dim: Dimension = 16,
+    mean: float = 0.0,
+    scale: Positive = 1.0,
+    path: Family = "linear",
+) -> Pipeline:
+    """The world of N(mean, scale^2) in `dim` coordinates, with its exact denoiser.
+
+    Args:
+        spec: as written.
+        options: the run's.
+        dim: number of coordinates.
+        mean: mean of every coordinate.
+        scale: standard deviation of every coordinate.
+        path: noise levels, linear (flow matching) or vp (cosine).
+    """
+    from noise_search.pipelines.analytic.distributions import Gaussian
+
+    _no_target(spec)
+    return _analytic(Gaussian([mean] * dim, scale), options, path)
+
+
+def mixture(
+    spec: Spec,
+    options: Options,
+    /,
+    dim: Dimension = 16,
+    apart: Positive = 2.0,
+    scale: Positive = 0.5,
+    weight: Annotated[float, Field(gt=0, lt=1)] = 0.5,
+    path: Family = "linear",
+) -> Pipeline:
+    """Two Gaussians at +apart and -apart on the first coordinate, with their exact denoiser.
+
+    Args:
+        spec: as written.
+        options: the run's.
+        dim: number of coordinates.
+        apart: distance of each centre from the middle.
+        scale: standard deviation of every coordinate within a component.
+        weight: probability of the component at +apart.
+        path: noise levels, linear (flow matching) or vp (cosine).
+    """
+    from noise_search.pipelines.analytic.distributions import Mixture
+
+    _no_target(spec)
+    centre = [apart] + [0.0] * (dim - 1)
+    means = [centre, [-c for c in centre]]
+    return _analytic(Mixture([weight, 1.0 - weight], means, [scale, scale]), options, path)
+
+
+def shapes(spec: Spec, options: Options, /) -> Pipeline:
+    """The built-in model of coloured shapes: `shapes:flow` (the default) or `shapes:ddim`.
+
+    Args:
+        spec: as written.
+        options: the run's.
+    """
+    variant = _SHAPES[0] if spec.target is None else spec.target
+    if variant not in _SHAPES or spec.part is not None or spec.items:
+        raise UserError(f"model {spec}: unknown variant {variant!r}{nearest(variant, _SHAPES)}")
+    import torch
+
+    from noise_search.pipelines.shapes.pipeline import ShapesPipeline
+
+    folder = Path(__file__).resolve().parent / "shapes" / variant
+    if not (folder / "model_index.json").is_file():
+        raise UserError(f"model {spec}: its weights are missing from {folder}; install it again")
+    pipe: Any = ShapesPipeline
+    pipe = pipe.from_pretrained(folder, torch_dtype=getattr(torch, options.dtype))
+    pipe.to(options.device)
+    if options.guidance_scale is None:
+        options = replace(options, guidance_scale=_DEFAULTS["shapes"].guidance_scale)
+    return wrap(pipe, options)
+
+
+def wrap(pipe: Any, options: Options) -> Pipeline:
+    """A loaded diffusers pipeline, where it is and in its own precision, as one to search with.
+
+    Raises:
+        UserError: its scheduler or an argument is not supported.
+    """
+    import torch
+    from noise_search.pipelines.diffusers import DiffusersPipeline
+
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    scale = options.guidance_scale
+    guidance = {} if scale is None else {"guidance_scale": scale}
+    return DiffusersPipeline(
+        pipe,
+        options.book,
+        width=options.width,
+        arguments={**guidance, **options.arguments},
+        eta=options.eta,
+        states=options.states,
+        fast=options.fast,
+    )
+
+
+def _analytic(distribution: Any, options: Options, path: Family) -> Pipeline:
+    from noise_search.pipelines.analytic.world import Analytic
+
+    return Analytic(
+        distribution,
+        options.book,
+        path=path,
+        states=options.states,
+        width=options.width,
+        eta=options.eta,
+        fast=options.fast,
+    )
+
+
+def _no_target(spec: Spec) -> None:
+    if spec.target is not None or spec.items:
+        raise UserError(f"model {spec}: {spec.name} takes options alone, as in {spec.name}(dim=64)")

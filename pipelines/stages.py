@@ -1,0 +1,353 @@
+"""What every pipeline that denoises in stages shares: lanes, prices, states, going back.
+
+Stage s stands where the s-th denoiser evaluation has been made. On a deterministic sampler the
+state is x at stage s. On a stochastic one the step that leaves stage s draws the noise of step s,
+and it is drawn by whoever goes on, so that one candidate may branch: the state is then what the
+s-th evaluation saw and said. Nothing here knows torch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar, cast
+
+from noise_search.budget import ZERO, Cost
+from noise_search.candidate import Candidate
+from noise_search.noise import Array, Book, Name, Recipe, Tensors
+from noise_search.pipelines.states import Framework, State, States
+from noise_search.problem import Ask, Played, Prompt
+from noise_search.samplers.path import Level
+from noise_search.samplers.stochastic import renoise
+
+__all__ = ["Row", "Staged", "Stretch", "Walk", "Walked", "price"]
+
+A = TypeVar("A", bound=Array)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What the rows of one batch have in common; asks of equal stretches share a lane.
+
+    Attributes:
+        steps: evaluations of the whole schedule.
+        begin: the stage to walk from.
+        until: the stage whose state is kept.
+        ahead: deterministic evaluations after it, for the preview alone.
+        shown: whether pixels are wanted.
+        negative: whether the rows have negative prompts.
+    """
+
+    steps: int
+    begin: int
+    until: int
+    ahead: int
+    shown: bool
+    negative: bool
+
+    @classmethod
+    def of(cls, ask: Ask) -> Stretch:
+        """The stretch of an ask. What is not looked at needs no look ahead."""
+        ahead = min(ask.lookahead, ask.steps - ask.until) if ask.looked_at else 0
+        negative = ask.prompt.negative is not None
+        return cls(ask.steps, ask.begin, ask.until, ahead, ask.looked_at, negative)
+
+    @property
+    def end(self) -> int:
+        """The stage after the last evaluation."""
+        return self.until + self.ahead
+
+    @property
+    def evaluations(self) -> int:
+        """Denoiser evaluations of each row."""
+        return self.end - self.begin
+
+    @property
+    def finishes(self) -> bool:
+        """Whether the rows come to the end of their paths."""
+        return self.until == self.steps
+
+
+def price(ask: Ask, guided: bool, decoder: bool) -> Cost:
+    """What playing an ask costs, without its verifier.
+
+    Args:
+        ask: the ask.
+        guided: whether the denoiser is given two rows an evaluation (classifier-free guidance).
+        decoder: whether a decoder turns latents into pixels.
+    """
+    stretch = Stretch.of(ask)
+    nfe = stretch.evaluations
+    return Cost(nfe, nfe * (1 + guided), decodes=int(decoder and stretch.shown))
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Generic[A]):
+    """One row of a batch: the sample at the stage it begins from, and the noise to go on with."""
+
+    prompt: Prompt
+    x: A
+    noise: Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """Where a row got: its state, what it looks like if asked for, and what is broken in it."""
+
+    state: State
+    pixels: object | None
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What became of a batch, with the cost of each of its rows and what was spent beside."""
+
+    rows: list[Walked]
+    each: Cost
+    overhead: Cost = ZERO
+
+
+class Staged(ABC, Generic[A]):
+    """A pipeline of stages; subclasses walk stretches and know the levels.
+
+    Args:
+        book: the recipes of the run.
+        states: where latents are kept.
+        width: rows of every batch; short ones are padded.
+        eta: how random a step is: 0 is the ODE, 1 the posterior of DDPM.
+        guided: see `price`.
+        decoder: see `price`.
+        fast: do not pad; rows then depend on their neighbours in the last bits.
+
+    Attributes:
+        rebuilt: what `picture` and `latents` have spent on states that were gone.
+    """
+
+    framework: ClassVar[Framework]
+    most_steps = 1000
+
+    def __init__(
+        self,
+        book: Book,
+        states: States | None,
+        *,
+        width: int,
+        eta: float,
+        guided: bool,
+        decoder: bool,
+        fast: bool,
+    ) -> None:
+        if width < 1:
+            raise ValueError(f"a batch has at least one row, not {width}")
+        if not 0.0 <= eta <= 1.0:
+            raise ValueError(f"eta must lie in [0, 1], got {eta}")
+        self.book = book
+        self.states = States() if states is None else states
+        self.width = width
+        self.eta = eta
+        self.guided = guided
+        self.decoder = decoder
+        self.fast = fast
+        self.rebuilt = ZERO
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether a transition between stages draws noise."""
+        return self.eta > 0.0
+
+    def price(self, ask: Ask) -> Cost:
+        """What playing this costs, without the verifier."""
+        return price(ask, self.guided, self.decoder)
+
+    def lane(self, ask: Ask) -> Hashable:
+        """Asks of equal lanes may share a batch."""
+        return Stretch.of(ask)
+
+    def play(self, asks: Sequence[Ask]) -> tuple[list[Played], Cost]:
+        """Play asks of one lane, in order; also what was spent on states that were gone.
+
+        A row that comes out broken is a failure with its reason, charged like any other.
+        """
+        played: list[Played] = []
+        overhead = ZERO
+        for part in _parts(asks, self.width):
+            parents = {a.parent.name: (a.parent, a.prompt) for a in part if a.parent is not None}
+            states, cost = self._states(parents)
+            found, more = self._play(part, states)
+            played += found
+            overhead += cost + more
+        return played, overhead
+
+    def picture(self, candidate: Candidate, prompt: Prompt) -> object:
+        """The pixels of a candidate: of its sample, or of the last prediction on its way to one.
+
+        Raises:
+            ValueError: the candidate has failed, or cannot be made again.
+        """
+        _require_sound(candidate)
+        if candidate.stage >= candidate.steps:
+            return self._picture(self.latents(candidate, prompt), prompt, candidate.steps)
+        made, cost = self._rebuild([(candidate, prompt)], shown=True)
+        self.rebuilt += cost
+        walked = made[candidate.name]
+        if walked.problem is not None:
+            raise ValueError(f"candidate {candidate.name} cannot be made again: {walked.problem}")
+        return walked.pixels
+
+    def latents(self, candidate: Candidate, prompt: Prompt) -> A:
+        """The sample of a candidate as the sampler holds it, made again if it is gone.
+
+        Of a partial candidate of a stochastic sampler it is what the last evaluation saw.
+
+        Raises:
+            ValueError: the candidate has failed, or cannot be made again.
+        """
+        _require_sound(candidate)
+        states, cost = self._states({candidate.name: (candidate, prompt)})
+        self.rebuilt += cost
+        if candidate.name not in states:
+            raise ValueError(f"candidate {candidate.name} cannot be made again")
+        return cast("A", states[candidate.name]["x"])
+
+    @property
+    @abstractmethod
+    def tensors(self) -> Tensors[A]:
+        """Makes the arrays of recipes; asked for after `_prepare`."""
+
+    def _prepare(self, steps: int, prompt: Prompt) -> None:
+        """Learn what is not known yet of a schedule, at no evaluation."""
+
+    @abstractmethod
+    def _levels(self, steps: int) -> Sequence[Level]:
+        """The noise levels of stages 0 to `steps`."""
+
+    @abstractmethod
+    def _walk(self, rows: Sequence[Row[A]], stretch: Stretch) -> Walk:
+        """Walk at most `width` rows along a stretch."""
+
+    @abstractmethod
+    def _leave(self, state: State, stage: int, steps: int, noise: A) -> A:
+        """X at a stage of a stochastic path, from the state of that stage."""
+
+    @abstractmethod
+    def _picture(self, x: A, prompt: Prompt, steps: int) -> object:
+        """The pixels of a finished sample."""
+
+    def _wide(self, x: A) -> A:
+        """The array in double precision."""
+        return x
+
+    def _parts_of_state(self, stage: int, steps: int) -> set[str]:
+        """The names of the arrays of a state."""
+        return {"x", "out"} if self.stochastic and stage < steps else {"x"}
+
+    def _play(
+        self, asks: Sequence[Ask], parents: Mapping[Name, State]
+    ) -> tuple[list[Played], Cost]:
+        """Play at most a batch of asks whose parents' states are at hand."""
+        stretch = Stretch.of(asks[0])
+        if any(Stretch.of(ask) != stretch for ask in asks):
+            raise ValueError("asks of different lanes cannot share a batch")
+        sound = [a for a in asks if a.parent is None or a.parent.name in parents]
+        rows = [
+            self._row(a.prompt, a.noise, stretch, a.parent.stage, parents[a.parent.name])
+            if a.parent is not None
+            else self._row(a.prompt, a.noise, stretch)
+            for a in sound
+        ]
+        walk = self._walk(rows, stretch) if rows else Walk([], ZERO)
+        results = dict(zip((ask.name for ask in sound), walk.rows, strict=True))
+        self.states.put({n: w.state for n, w in results.items() if w.problem is None})
+        return [_played(results.get(ask.name), walk.each) for ask in asks], walk.overhead
+
+    def _row(
+        self,
+        prompt: Prompt,
+        noise: Recipe,
+        stretch: Stretch,
+        stage: int = 0,
+        state: State | None = None,
+    ) -> Row[A]:
+        """A row at the stretch's beginning, from a state at `stage` or from its noise alone.
+
+        A random step leaves the state's stage first; going back is the exact forward kernel.
+        """
+        self._prepare(stretch.steps, prompt)
+        if state is None:
+            return Row(prompt, self.tensors.tensor(noise.name, 0), noise)
+        x = cast("A", state["x"])
+        if "out" in state:
+            x = self._leave(state, stage, stretch.steps, self.tensors.tensor(noise.name, stage))
+        if stretch.begin < stage:
+            levels = self._levels(stretch.steps)
+            back = self.tensors.tensor(noise.name, -stretch.begin)
+            now, then = levels[stage], levels[stretch.begin]
+            x = renoise(cast("Any", self._wide(x)), now, then, cast("Any", back))
+        return Row(prompt, x, noise)
+
+    def _states(
+        self, wanted: Mapping[Name, tuple[Candidate, Prompt]]
+    ) -> tuple[dict[Name, State], Cost]:
+        """The states of candidates, made again where they are gone; absent where that fails."""
+        found: dict[Name, State] = {}
+        lost: list[tuple[Candidate, Prompt]] = []
+        for name, (candidate, prompt) in wanted.items():
+            state = self.states.get(name, self.framework)
+            parts = self._parts_of_state(candidate.stage, candidate.steps)
+            if state is not None and set(state) == parts:
+                found[name] = state
+            else:
+                lost.append((candidate, prompt))
+        made, cost = self._rebuild(lost)
+        again = {name: walked.state for name, walked in made.items() if walked.problem is None}
+        self.states.put(again)
+        return {**found, **again}, cost
+
+    def _rebuild(
+        self, lost: Sequence[tuple[Candidate, Prompt]], shown: bool = False
+    ) -> tuple[dict[Name, Walked], Cost]:
+        """Walk the whole paths of candidates again, many at a time, one segment after another."""
+        paths = {c.name: self.book.segments(c.noise, c.stage) for c, _ in lost}
+        made: dict[Name, Walked] = {}
+        cost = ZERO
+        for depth in range(max(map(len, paths.values()), default=0)):
+            lanes: dict[Stretch, list[tuple[Name, Row[A]]]] = defaultdict(list)
+            for candidate, prompt in lost:
+                path, before = paths[candidate.name], made.get(candidate.name)
+                if depth >= len(path) or (before is not None and before.problem is not None):
+                    continue
+                stage = path[depth - 1].until if depth else 0
+                begin, until = stage - path[depth].rewind, path[depth].until
+                seen = shown and depth == len(path) - 1
+                negative = prompt.negative is not None
+                stretch = Stretch(candidate.steps, begin, until, 0, seen, negative)
+                state = None if before is None else before.state
+                row = self._row(prompt, path[depth].noise, stretch, stage, state)
+                lanes[stretch].append((candidate.name, row))
+            for stretch, named in lanes.items():
+                for part in _parts(named, self.width):
+                    walk = self._walk([row for _, row in part], stretch)
+                    made |= {name: w for (name, _), w in zip(part, walk.rows, strict=True)}
+                    cost += walk.each * len(part) + walk.overhead
+        return made, cost
+
+
+def _played(walked: Walked | None, cost: Cost) -> Played:
+    if walked is None:
+        return Played(ZERO, failure="the latents to go on from could not be made again")
+    if walked.problem is not None:
+        return Played(cost, failure=walked.problem)
+    return Played(cost, walked.pixels)
+
+
+def _parts(items: Sequence[T], width: int) -> Iterator[Sequence[T]]:
+    return (items[i : i + width] for i in range(0, len(items), width))
+
+
+def _require_sound(candidate: Candidate) -> None:
+    if candidate.failure is not None:
+        raise ValueError(f"candidate {candidate.name} has failed: {candidate.failure}")
