@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from noise_search.budget import read_limits
 from noise_search.errors import UserError, nearest
 
+M = TypeVar("M", bound=BaseModel)
+
 MOST_BYTES = 1 << 20
 """Configuration files larger than this are refused."""
+MOST_TOKENS = 10_000
+"""And so are files with more parts than this."""
 
 
 class Settings(BaseModel):
@@ -59,6 +63,21 @@ class Settings(BaseModel):
     fast: bool = False
     metadata: bool = True
 
+    @field_validator(
+        "seed",
+        "steps",
+        "search_steps",
+        "guidance_scale",
+        "eta",
+        "batch",
+        "top_k",
+        "threads",
+        mode="before",
+    )
+    @classmethod
+    def _no_switch(cls, value: object) -> object:
+        return no_switch(value)
+
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
         """Settings from keys and values.
@@ -66,16 +85,7 @@ class Settings(BaseModel):
         Raises:
             UserError: a key is unknown or a value impossible.
         """
-        for key in values:
-            if key not in cls.model_fields:
-                raise UserError(f"unknown setting {key!r}{nearest(key, cls.model_fields)}")
-        try:
-            settings = cls.model_validate(dict(values))
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            said = first["msg"][:1].lower() + first["msg"][1:]
-            raise UserError(f"{key}={str(first['input'])[:60]}: {said}") from None
+        settings = checked(cls, values)
         read_limits(settings.budget)
         return settings
 
@@ -85,25 +95,84 @@ class Settings(BaseModel):
         return read_limits(self.budget)
 
 
+def no_switch(value: object) -> object:
+    """Refuse true and false where a number is meant; pydantic would read them as 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("a number is needed")
+    return value
+
+
+def checked(kind: type[M], values: Mapping[str, Any]) -> M:
+    """A model from keys and values.
+
+    Raises:
+        UserError: a key is unknown or a value impossible; the line names the key.
+    """
+    for key in values:
+        if key not in kind.model_fields:
+            raise UserError(f"unknown setting {key[:60]!r}{nearest(key, kind.model_fields)}")
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        said = first["msg"].removeprefix("Value error, ")
+        given = " ".join(str(first["input"]).split())[:60]
+        raise UserError(f"{first['loc'][0]}={given}: {said[:1].lower()}{said[1:]}") from None
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """The keys of a YAML file; no tags, no aliases, at most 1 MiB.
 
     Raises:
         UserError: the file cannot be read, or is not a flat mapping.
     """
+    text = _read_text(path)
     try:
-        text = path.read_bytes()[: MOST_BYTES + 1].decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"config {path}: {error}") from None
-    if len(text) > MOST_BYTES:
-        raise UserError(f"config {path} is larger than 1 MiB")
-    try:
-        for token in yaml.scan(text, Loader=yaml.SafeLoader):
-            if isinstance(token, (yaml.AliasToken, yaml.AnchorToken)):
-                raise UserError(f"config {path}: aliases are not read")
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"config {path}: {error}") from None
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        for number, token in enumerate(yaml.scan(text, Loader=yaml.SafeLoader)):
+            if number > MOST_TOKENS or isinstance(token, (yaml.AliasToken, yaml.AnchorToken)):
+                raise UserError(f"config {path}: too long, or with aliases, which are not read")
+        values: object = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        line = 1 if error.problem_mark is None else error.problem_mark.line + 1
+        raise UserError(f"config {path}, line {line}: {error.problem}") from None
+    except UserError:
+        raise
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        what = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise UserError(f"config {path}: {what}") from None
+    if not isinstance(values, dict):
         raise UserError(f"config {path} is not a mapping of settings to values")
-    return values
+    mapping = cast("dict[object, Any]", values)
+    return {str(key): value for key, value in mapping.items()}
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"config {path}: not a file")
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        text = data.decode("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"config {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"config {path}: not UTF-8 text (at byte {error.start})") from None
+    except ValueError as error:
+        raise UserError(f"config {path}: {error}") from None
+    if len(data) > MOST_BYTES:
+        raise UserError(f"config {path} is larger than 1 MiB")
+    return text
+
+
+class _Loader(yaml.SafeLoader):
+    """A loader that refuses a key given twice, where YAML would let the last one win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set[str]()
+        for key, _ in node.value:
+            if key.value in seen if isinstance(key, yaml.ScalarNode) else False:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value[:60]!r} is given twice", key.start_mark
+                )
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
