@@ -278,6 +278,7 @@ def wrap(pipe: Any, options: Options) -> Pipeline:
         UserError: its scheduler or an argument is not supported.
     """
     import torch
+
     from noise_search.pipelines.diffusers import DiffusersPipeline
 
     if options.threads is not None:
