@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -165,12 +165,6 @@ class Journal:
         self._file.write(b"".join(lines))
         os.fsync(self._file.fileno())
         self._lines += len(lines)
-
-    def __len__(self) -> int:
-        return len(self._played)
-
-    def __iter__(self) -> Iterator[Candidate]:
-        return iter(self._played.values())
 
     def close(self) -> None:
         """Let go of the file and its lock."""

@@ -179,7 +179,7 @@ class Run:
         self.ranking = ranking
         self.width = width
         self.book = Book() if book is None else book
-        self.memory: Memory = memory or Forgetful()
+        self.memory: Memory = Forgetful() if memory is None else memory
         self.player = player or one_by_one(problem)
         self.timed = timed
         self.listen = listen

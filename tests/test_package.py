@@ -33,9 +33,8 @@ def test_the_engine_loads_neither_torch_nor_numpy() -> None:
 
 
 def test_every_folder_of_code_is_packaged() -> None:
-    listed = set(
-        tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    )
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    listed = set(settings["tool"]["setuptools"]["packages"])
     found = {
         ".".join(["noise_search", *path.parent.relative_to(base).parts])
         for base in (ROOT / "noise_search", ROOT)

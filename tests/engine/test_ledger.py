@@ -63,7 +63,7 @@ def test_budgets_are_read(text: str, limits: dict[str, int]) -> None:
         ("1nfe+2nfe", "twice"),
         ("", "not a limit"),
         ("nan nfe", "not a limit"),
-        ("1e9nfe", "unit 'e9nfe'"),
+        ("1e9nfe", "not a limit"),
         ("9" * 400 + "nfe", "not a limit"),
     ],
 )

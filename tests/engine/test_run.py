@@ -19,7 +19,7 @@ SPECS = ["random", "zero-order", "paths", "prune", "steps", "zero-order(elitist=
 
 
 @pytest.mark.parametrize("spec", SPECS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(nfe=st.integers(8, 300), seed=st.integers(0, 99))
 def test_no_budget_is_passed_and_what_is_charged_was_played(spec: str, nfe: int, seed: int) -> None:
     toy = Toy()
