@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
 from noise_search.errors import UserError
 from noise_search.problem import Verifier
 from noise_search.registry import bind, check_name, find
 from noise_search.specs import Spec
 
-__all__ = ["load", "reward"]
+__all__ = ["clip", "from_callable", "load", "reward", "shapes", "shapes_clip", "shapes_clip_weak"]
 
 
 def load(text: str) -> Verifier:
-    """The verifier of a spec.
+    """The verifier of a spec; its name is the spec.
 
     Raises:
         UserError: the verifier is unknown, or cannot be had as asked.
@@ -20,6 +24,59 @@ def load(text: str) -> Verifier:
     function = find("verifier", spec.name)
     verifier: Verifier = function(spec, **bind("verifier", spec, function, given=1))
     return verifier
+
+
+def from_callable(
+    function: Callable[[list[Any], str], Sequence[float]], name: str | None = None, batch: int = 1
+) -> Verifier:
+    """A user's function as a verifier; what it does wrong fails the candidates it was asked about.
+
+    Args:
+        function: `function(pictures, prompt)` is given PIL pictures and gives one number each.
+        name: what its scores are called; the function's own name by default.
+        batch: pictures a call, always; short batches are padded with copies.
+    """
+    from noise_search.verifiers.adapters import Custom
+
+    return Custom(function, name or getattr(function, "__name__", "custom"), batch)
+
+
+def clip(spec: Spec, /, clipscore: bool = False) -> Verifier:
+    """A CLIP or SigLIP model: `clip:ViT-L-14/openai` (open_clip's names), or a folder's path.
+
+    Args:
+        spec: as written.
+        clipscore: 2.5 max(cosine, 0) with "A photo depicts" (CLIPScore), not the raw cosine.
+    """
+    from noise_search.verifiers.clip import CLIPSCORE_PREFIX, CLIPSCORE_SCALE, Clip
+
+    if spec.target is None or spec.part is not None or spec.items:
+        raise UserError(f"verifier {spec}: write clip:MODEL/WEIGHTS, as ViT-L-14/openai, or a path")
+    options = {"prefix": CLIPSCORE_PREFIX, "scale": CLIPSCORE_SCALE} if clipscore else {}
+    folder = Path(spec.target).expanduser()
+    model, _, weights = spec.target.rpartition("/")
+    if folder.is_dir() or spec.target[0] in "./~" or not model:
+        return _matching(Clip.from_directory(folder, **options), spec)
+    return _matching(Clip.from_open_clip(model, weights, **options), spec)
+
+
+def shapes_clip(spec: Spec, /) -> Verifier:
+    """The CLIP model of the shapes language that comes with the package."""
+    return _shipped(spec)
+
+
+def shapes_clip_weak(spec: Spec, /) -> Verifier:
+    """A CLIP model of the shapes language that was trained too little."""
+    return _shipped(spec)
+
+
+def shapes(spec: Spec, /) -> Verifier:
+    """The evaluator of the shapes language: 1 where a picture is right, 0 where it is not."""
+    from noise_search.verifiers.adapters import Checked
+    from noise_search.verifiers.shapes import is_correct
+
+    _no_target(spec)
+    return Checked(is_correct, str(spec))
 
 
 def reward(spec: Spec, /, slope: tuple[float, ...] = (1.0,)) -> Verifier:
@@ -31,6 +88,23 @@ def reward(spec: Spec, /, slope: tuple[float, ...] = (1.0,)) -> Verifier:
     """
     from noise_search.verifiers.reward import Reward
 
-    if spec.target is not None or spec.items:
-        raise UserError(f"verifier {spec}: reward takes options alone, as in reward(slope=1+0.5)")
+    _no_target(spec)
     return Reward(slope, str(spec))
+
+
+def _shipped(spec: Spec) -> Verifier:
+    from noise_search.verifiers.clip import Clip
+
+    _no_target(spec)
+    return _matching(Clip.shipped(spec.name), spec)
+
+
+def _matching(model: Any, spec: Spec) -> Verifier:
+    from noise_search.verifiers.adapters import Matching
+
+    return Matching(model, str(spec))
+
+
+def _no_target(spec: Spec) -> None:
+    if spec.target is not None or spec.items:
+        raise UserError(f"verifier {spec}: {spec.name} takes no target")

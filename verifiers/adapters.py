@@ -1,0 +1,148 @@
+"""From models and functions to verifiers: what a sample holds, what they take, what they answer."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noise_search.problem import Sample, Score
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["Checked", "Custom", "Matching", "picture"]
+
+Pixels = NDArray[np.uint8]
+Function = Callable[["list[Image.Image]", str], Sequence[float]]
+
+
+class _Model(Protocol):
+    """What `Matching` needs of a model: `Clip` is one."""
+
+    @property
+    def version(self) -> str: ...
+
+    def similarity(self, images: Sequence[Pixels], prompts: Sequence[str]) -> list[float]: ...
+
+
+def picture(sample: Sample) -> Image.Image:
+    """The pixels of a sample, (height, width, 3) uint8, as a PIL picture."""
+    from PIL import Image
+
+    return Image.fromarray(np.asarray(sample.pixels, dtype=np.uint8))
+
+
+class Matching:
+    """How well a model finds pictures to match their prompts.
+
+    Args:
+        model: scores all pictures at once, each independent of the others.
+        name: the spec it was made from.
+    """
+
+    def __init__(self, model: _Model, name: str) -> None:
+        self.model = model
+        self.name = name
+
+    def score(self, samples: Sequence[Sample]) -> list[Score]:
+        """One score a sample, in order."""
+        pictures = [np.asarray(sample.pixels, dtype=np.uint8) for sample in samples]
+        prompts = [sample.prompt.text for sample in samples]
+        return [Score({self.name: value}) for value in self.model.similarity(pictures, prompts)]
+
+    def describe(self) -> dict[str, object]:
+        """What decides the scores, for the run's record."""
+        return {"class": type(self.model).__name__, "version": self.model.version}
+
+
+class Checked:
+    """1 where a picture shows what its prompt says, 0 where it does not.
+
+    Args:
+        check: whether a picture (uint8) shows what a sentence says; a ValueError is a failure.
+        name: the spec it was made from.
+    """
+
+    def __init__(self, check: Callable[[Pixels, str], bool], name: str) -> None:
+        self.check = check
+        self.name = name
+
+    def score(self, samples: Sequence[Sample]) -> list[Score]:
+        """One score a sample, in order."""
+        return [self._score(sample) for sample in samples]
+
+    def _score(self, sample: Sample) -> Score:
+        try:
+            right = self.check(np.asarray(sample.pixels, dtype=np.uint8), sample.prompt.text)
+        except ValueError as error:
+            return Score(failure=f"{self.name}: {_line(error)}")
+        return Score({self.name: float(right)})
+
+    def describe(self) -> dict[str, object]:
+        """What decides the scores, for the run's record."""
+        return {"class": f"{self.check.__module__}.{self.check.__qualname__}"}
+
+
+class Custom:
+    """A user's function as a verifier. What it does wrong is a failure and never an exception.
+
+    Args:
+        function: `function(pictures, prompt)` gives one number a picture, higher is better.
+        name: what its scores are called.
+        batch: pictures a call, always: short batches are padded with copies, so that a score
+            does not depend on which other pictures were due.
+    """
+
+    def __init__(self, function: Function, name: str, batch: int = 1) -> None:
+        if batch < 1:
+            raise ValueError(f"a batch has at least one picture, not {batch}")
+        self.function = function
+        self.name = name
+        self.batch = batch
+
+    def score(self, samples: Sequence[Sample]) -> list[Score]:
+        """One score a sample, in order; the function sees one prompt at a time."""
+        groups: dict[str, list[int]] = defaultdict(list)
+        for i, sample in enumerate(samples):
+            groups[sample.prompt.text].append(i)
+        scores: dict[int, Score] = {}
+        for prompt, rows in groups.items():
+            for start in range(0, len(rows), self.batch):
+                part = rows[start : start + self.batch]
+                found = self._ask([samples[i] for i in part], prompt)
+                scores |= dict(zip(part, found, strict=True))
+        return [scores[i] for i in range(len(samples))]
+
+    def _ask(self, samples: Sequence[Sample], prompt: str) -> list[Score]:
+        padded = [*samples, *[samples[-1]] * (self.batch - len(samples))]
+        try:
+            answer = list(self.function([picture(sample) for sample in padded], prompt))
+        except Exception as error:
+            reason = f"{self.name} raised {type(error).__name__}: {_line(error)}"
+            return [Score(failure=reason)] * len(samples)
+        if len(answer) != len(padded):
+            reason = f"{self.name} gave {len(answer)} scores for {len(padded)} pictures"
+            return [Score(failure=reason)] * len(samples)
+        return [self._score(value) for value in answer[: len(samples)]]
+
+    def _score(self, value: object) -> Score:
+        try:
+            number = float(value)  # type: ignore[arg-type]  # whatever a user returns
+        except (TypeError, ValueError):
+            return Score(failure=f"{self.name} gave {value!r:.80}, not a number")
+        if not math.isfinite(number):
+            return Score(failure=f"{self.name} gave {number}")
+        return Score({self.name: number})
+
+    def describe(self) -> dict[str, object]:
+        """What decides the scores, for the run's record."""
+        return {"class": f"{self.function.__module__}.{self.name}", "batch": self.batch}
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]
