@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from noise_search.errors import UserError
 from noise_search.noise import Name, digest
 
@@ -165,6 +163,8 @@ def _size(state: State) -> int:
 
 
 def _checksum(array: Any) -> str:
+    import numpy as np  # here, so that prices are known without it
+
     if not isinstance(array, np.ndarray):
         import torch
 
@@ -175,6 +175,8 @@ def _checksum(array: Any) -> str:
 def _encode(states: Mapping[Name, State]) -> bytes:
     arrays = {f"{n}/{part}": a for n, state in states.items() for part, a in state.items()}
     checksums = {key: _checksum(array) for key, array in arrays.items()}
+    import numpy as np
+
     if all(isinstance(array, np.ndarray) for array in arrays.values()):
         from safetensors import numpy as numpy_files
 
