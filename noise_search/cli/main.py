@@ -9,8 +9,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from noise_search.cli.halt import INTERRUPTED, TERMINATED, Halted, Terminated
+from noise_search.cli.text import printable
 from noise_search.errors import UserError, nearest
 
 OK, FAILED, USAGE = 0, 1, 2
@@ -51,14 +53,16 @@ def _call(words: list[str]) -> int:
 
     from noise_search.cli.app import app
 
-    refusal = typer.BadParameter.__mro__[2]  # ClickException, which typer does not export
     command = typer.main.get_command(app)
     try:
         with command.make_context("noise-search", words) as context:
             command.invoke(context)
     except typer.Exit as end:
         return end.exit_code
-    except refusal as error:
+    except Exception as error:
+        # what typer refuses is a ClickException, but typer does not export that class
+        if not hasattr(error, "format_message"):
+            raise
         raise UserError(_usage_line(error)) from None
     return OK
 
@@ -73,7 +77,7 @@ def _unexpected(error: Exception) -> str:
     return f"unexpected {what}{ending} (noise-search --debug shows where)"
 
 
-def _usage_line(error: BaseException) -> str:
+def _usage_line(error: Any) -> str:
     """What typer has to say, with the nearest spelling of an unknown option."""
     option = getattr(error, "option_name", None)
     context = getattr(error, "ctx", None)
@@ -83,14 +87,13 @@ def _usage_line(error: BaseException) -> str:
         if not hint.startswith("; did"):
             hint = f"; {context.command_path} --help lists all"
         return f"unknown option {option!r}{hint}"
-    said = str(error.format_message() if hasattr(error, "format_message") else error)
+    said = str(error.format_message())
     return said[:1].lower() + said[1:].rstrip(".")
 
 
 def _say(text: str, code: int) -> int:
-    """One line on stderr, without the control characters a file or a prompt may have brought."""
-    line = " ".join(text.split())
-    line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+    """One line on stderr."""
+    line = printable(text)
     if len(line) > LONGEST:
         line = f"{line[: LONGEST - 100]} ... {line[-90:]}"
     sys.stderr.write(f"noise-search: {line}\n")

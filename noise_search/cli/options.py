@@ -10,7 +10,7 @@ import typer
 WHAT, SEARCH, SAMPLER, RUN = "What to draw", "Search", "Sampler", "Run"
 
 
-def _flag(names: str, metavar: str | None, panel: str, text: str) -> Any:  # noqa: ANN401 - typer's
+def _flag(names: str, metavar: str, panel: str, text: str) -> Any:
     return typer.Option(*names.split(), metavar=metavar, rich_help_panel=panel, help=text)
 
 
@@ -95,9 +95,7 @@ Seeds = Annotated[
 ]
 Steps = Annotated[
     str | None,
-    _flag(
-        "--steps", "N", SAMPLER, "Denoising steps of a final picture. Default: the model's own."
-    ),
+    _flag("--steps", "N", SAMPLER, "Denoising steps of a final picture. Default: the model's own."),
 ]
 SearchSteps = Annotated[
     str | None,
@@ -110,9 +108,7 @@ SearchSteps = Annotated[
 ]
 GuidanceScale = Annotated[
     str | None,
-    _flag(
-        "--guidance-scale", "X", SAMPLER, "Classifier-free guidance. Default: the model's own."
-    ),
+    _flag("--guidance-scale", "X", SAMPLER, "Classifier-free guidance. Default: the model's own."),
 ]
 Eta = Annotated[
     str | None,
@@ -126,22 +122,18 @@ Dtype = Annotated[str | None, _flag("--dtype", "TYPE", RUN, "float32, bfloat16 o
 Device = Annotated[
     str | None, _flag("--device", "NAME", RUN, "cpu, cuda, cuda:1 or mps. Default: cpu.")
 ]
-Threads = Annotated[
-    str | None, _flag("--threads", "N", RUN, "Threads of one process. Default: 1.")
-]
+Threads = Annotated[str | None, _flag("--threads", "N", RUN, "Threads of one process. Default: 1.")]
 Workers = Annotated[
     str | None,
     _flag("--workers", "N", RUN, "Processes; results do not depend on it. Default: 1."),
 ]
 Fast = Annotated[
     bool | None,
-    _flag(
-        "--fast/--no-fast", None, RUN, "Leave short batches short: quicker, no longer bit-exact."
-    ),
+    _flag("--fast/--no-fast", " ", RUN, "Leave short batches short: quicker, no longer bit-exact."),
 ]
 Metadata = Annotated[
     bool | None,
-    _flag("--metadata/--no-metadata", None, RUN, "Whether each PNG holds its recipe (it does)."),
+    _flag("--metadata/--no-metadata", " ", RUN, "Whether each PNG holds its recipe (it does)."),
 ]
 Config = Annotated[
     Path | None,
@@ -151,5 +143,5 @@ Out = Annotated[
     Path | None,
     _flag("--out", "DIR", RUN, "The run's folder. Default: one in runs/ named after the request."),
 ]
-DryRun = Annotated[bool, _flag("--dry-run", None, RUN, "Say what it would cost, and stop.")]
-Quiet = Annotated[bool, _flag("--quiet -q", None, RUN, "Show no progress.")]
+DryRun = Annotated[bool, _flag("--dry-run", " ", RUN, "Say what it would cost, and stop.")]
+Quiet = Annotated[bool, _flag("--quiet -q", " ", RUN, "Show no progress.")]

@@ -116,8 +116,17 @@ def checked(kind: type[M], values: Mapping[str, Any]) -> M:
     except ValidationError as error:
         first = error.errors()[0]
         said = first["msg"].removeprefix("Value error, ")
-        given = " ".join(str(first["input"]).split())[:60]
-        raise UserError(f"{first['loc'][0]}={given}: {said[:1].lower()}{said[1:]}") from None
+        raise UserError(
+            f"{first['loc'][0]}={shown(first['input'])}: {said[:1].lower()}{said[1:]}"
+        ) from None
+
+
+def shown(value: object) -> str:
+    """The beginning of a value, for an error line."""
+    try:
+        return " ".join(str(value).split())[:60]
+    except ValueError:  # an integer of more digits than Python cares to write
+        return "(endless)"
 
 
 def read_config(path: Path) -> dict[str, Any]:

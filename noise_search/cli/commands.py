@@ -1,0 +1,137 @@
+"""What each command does, between the flags and the library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from noise_search.cli import report
+from noise_search.cli.checks import check_folder, check_run
+from noise_search.cli.halt import resumable
+from noise_search.cli.progress import watcher
+from noise_search.cli.request import RUNS, CompareRequest, Keys, read_comparison, read_request
+from noise_search.errors import UserError
+from noise_search.study.dry_run import Pricer, estimate
+from noise_search.study.generate import generate, jobs_of, resume, run_header
+from noise_search.study.settings import Settings, checked
+
+if TYPE_CHECKING:
+    from noise_search.study.exhibit import Lineup
+
+DIFFERENT = 1
+
+
+def run_generate(
+    given: Mapping[str, Any], config: Path | None, *, dry_run: bool, quiet: bool
+) -> None:
+    """Search for every prompt, or say what that would cost."""
+    request = read_request(given, config)
+    settings, prompts, out = request.settings, request.prompts, request.out
+    pricer = _pricer(settings)
+    check_run(settings, prompts, pricer)
+    check_folder(out, run_header(prompts, settings))
+    if dry_run:
+        one = estimate(pricer, jobs_of(prompts[:1], settings)) * len(prompts)
+        kept = settings.top_k * len(prompts)
+        report.print_estimate(len(prompts), kept, one, _unknown(settings))
+        return
+    with resumable(out):
+        watch = watcher(len(prompts), quiet=quiet)
+        results = generate(prompts, settings, out, workers=request.workers, watch=watch)
+    report.print_results(results, out, quiet=quiet)
+
+
+def run_compare(
+    given: Mapping[str, Any], config: Path | None, *, dry_run: bool, quiet: bool
+) -> None:
+    """Compare searches at equal budgets, or say what that would cost."""
+    request = read_comparison(given, config)
+    pricer = _pricer(request.settings)
+    for settings in request.variants():
+        check_run(settings, request.prompts, pricer)
+    check_folder(request.out, None)
+    from noise_search.study import compare
+
+    if dry_run:
+        one = estimate(pricer, compare.jobs_of(_lineup(request)))
+        total = one * (len(request.prompts) * request.seeds)
+        report.print_estimate(len(request.prompts), None, total, _unknown(request.settings))
+        return
+    with resumable(request.out):
+        comparison = compare.compare(
+            request.prompts,
+            request.settings,
+            request.searches,
+            request.budgets,
+            request.seeds,
+            request.out,
+            workers=request.workers,
+            watch=watcher(len(request.prompts), quiet=quiet),
+        )
+    report.print_comparison(comparison, request.out, quiet=quiet)
+
+
+def run_demo(given: Mapping[str, Any], *, quiet: bool) -> None:
+    """Run the demonstration."""
+    keys = _run_keys(given)
+    out = keys.out or RUNS / "demo"
+    from noise_search.study.demo import demo
+
+    with resumable(out, "noise-search demo"):
+        demo(out, workers=keys.workers, watch=watcher(0, quiet=quiet))
+
+
+def run_resume(run: Path, given: Mapping[str, Any], *, quiet: bool) -> None:
+    """Go on with a run."""
+    keys = _run_keys(given)
+    if not run.is_dir():
+        raise UserError(f"resume: {run} is not a folder")
+    with resumable(run):
+        found = resume(run, workers=keys.workers, watch=watcher(0, quiet=quiet))
+    report.print_results(found, run, quiet=quiet)
+
+
+def run_reproduce(source: Path, candidate: str | None, out: Path | None) -> int:
+    """Make a picture again; the exit code says whether it is as it was."""
+    from noise_search.study.reproduce import reproduce
+
+    if not source.exists():
+        raise UserError(f"reproduce: there is no {source}")
+    if candidate is not None and not source.is_dir():
+        raise UserError("candidate: a picture is one candidate; give the run's folder instead")
+    again = reproduce(source, candidate=candidate)
+    if out is not None:
+        report.write_picture(again.pixels, out)
+    typer.echo(report.verdict(again))
+    return DIFFERENT if again.equal is False else 0
+
+
+def _lineup(request: CompareRequest) -> Lineup:
+    """What is compared, for one prompt and one seed."""
+    from noise_search.study.exhibit import Lineup
+    from noise_search.study.tables import SINGLE, Entry
+
+    entries = [Entry(SINGLE, ""), *(Entry(s, b) for s in request.searches for b in request.budgets)]
+    return Lineup(request.settings, request.prompts[:1], entries, 1)
+
+
+def _run_keys(given: Mapping[str, Any]) -> Keys:
+    return checked(Keys, {key: value for key, value in given.items() if value is not None})
+
+
+def _pricer(settings: Settings) -> Pricer:
+    from noise_search.pipelines.loading import price_only
+
+    return price_only(settings.model, guidance_scale=settings.guidance_scale, eta=settings.eta)
+
+
+def _unknown(settings: Settings) -> tuple[str, ...]:
+    """What cannot be priced of a model that states no defaults of its own."""
+    from noise_search.pipelines.loading import Defaults, defaults
+
+    if defaults(settings.model) != Defaults() or settings.guidance_scale is not None:
+        return ()
+    return ("forwards", "decodes")

@@ -1,0 +1,106 @@
+"""The names there are. Sources are read, not run: nothing heavy is imported to show a list."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import typer
+
+from noise_search.errors import UserError, nearest
+from noise_search.registry import names
+
+KINDS: Mapping[str, str] = {"searches": "search", "verifiers": "verifier", "models": "model"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What there is to say of one name.
+
+    Attributes:
+        name: as it is written in a spec.
+        summary: the first line of its documentation.
+        options: as they are written in a spec, with their defaults.
+    """
+
+    name: str
+    summary: str
+    options: str
+
+
+def print_names(kind: str | None) -> None:
+    """Show what there is of a kind, or of all.
+
+    Raises:
+        UserError: there is no such kind.
+    """
+    if kind is not None and kind not in KINDS:
+        raise UserError(f"list: unknown kind {kind!r}{nearest(kind, KINDS)}")
+    for title in KINDS if kind is None else [kind]:
+        if kind is None:
+            typer.echo(f"{title.capitalize()}:")
+        indent = "  " if kind is None else ""
+        entries = list(entries_of(KINDS[title]))
+        width = max(len(entry.name) for entry in entries)
+        for entry in entries:
+            typer.echo(f"{indent}{entry.name:<{width}}  {entry.summary}")
+            if entry.options:
+                typer.echo(f"{indent}{'':<{width}}  ({entry.options})")
+
+
+def entries_of(kind: str) -> Iterator[Entry]:
+    """Everything that has a name of this kind, in order of names."""
+    for name, where in sorted(names(kind).items()):
+        module, _, attribute = where.partition(":")
+        yield _entry(name, _definition(module, attribute))
+
+
+def _definition(module: str, attribute: str) -> ast.FunctionDef | ast.ClassDef | None:
+    """Where a module defines an attribute, or None if it only passes it on."""
+    try:
+        spec = find_spec(module)
+        text = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
+        tree = ast.parse(text)
+    except (ImportError, OSError, ValueError, SyntaxError):
+        return None
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == attribute:
+            return node
+    return None
+
+
+def _entry(name: str, node: ast.FunctionDef | ast.ClassDef | None) -> Entry:
+    if node is None:
+        return Entry(name, "", "")
+    summary = (ast.get_docstring(node) or "").partition("\n")[0]
+    if isinstance(node, ast.ClassDef):
+        makers = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+        if not makers:
+            return Entry(name, summary, "")
+        [node] = makers
+    return Entry(name, summary, ", ".join(_options(node.args)))
+
+
+def _options(arguments: ast.arguments) -> Iterator[str]:
+    """Parameters that have defaults: what stands before them is given by the program."""
+    placed = [*arguments.posonlyargs, *arguments.args]
+    first = len(placed) - len(arguments.defaults)
+    for parameter, default in zip(placed[first:], arguments.defaults, strict=True):
+        yield f"{parameter.arg}={_spelled(default)}"
+    for parameter, maybe in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        if maybe is not None:
+            yield f"{parameter.arg}={_spelled(maybe)}"
+
+
+def _spelled(default: ast.expr) -> str:
+    """A default as it is spelled in a spec, where tuples are joined by +."""
+    if isinstance(default, ast.Tuple):
+        return "+".join(map(_spelled, default.elts))
+    if isinstance(default, ast.Constant) and isinstance(default.value, str):
+        return default.value
+    if isinstance(default, ast.Constant) and isinstance(default.value, bool):
+        return str(default.value).lower()
+    return ast.unparse(default)

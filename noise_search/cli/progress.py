@@ -1,0 +1,189 @@
+"""Watchers for people: a live line on a terminal, a plain one now and then elsewhere.
+
+Nothing is ever written to stdout, which belongs to results.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TextIO
+
+from noise_search.candidate import Candidate
+from noise_search.study.watch import Silent, Watcher
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
+
+EVERY = 10.0
+"""Seconds between plain lines."""
+WINDOW = 20.0
+"""Seconds over which speed is measured; what a resumed run recalls drops out of it soon."""
+
+Clock = Callable[[], float]
+
+
+@dataclass
+class Tally:
+    """What was seen of a run so far.
+
+    Attributes:
+        label: what is run.
+        total: evaluations that the budgets allow, or None.
+        prompts: how many there are, or 0 if that is not known.
+        nfe: evaluations made.
+        best: the best score of each prompt that has a finished sample.
+    """
+
+    label: str
+    total: int | None
+    prompts: int
+    nfe: int = 0
+    best: dict[str, float] = field(default_factory=dict[str, float])
+    recent: deque[tuple[float, int]] = field(default_factory=deque[tuple[float, int]])
+
+    def add(self, candidate: Candidate, now: float) -> None:
+        """Count a candidate."""
+        self.nfe += candidate.cost.nfe
+        self.recent.append((now, self.nfe))
+        while now - self.recent[0][0] > WINDOW:
+            self.recent.popleft()
+        score = next(iter(candidate.scores.values()), None)
+        if candidate.finished and score is not None:
+            self.best[candidate.prompt] = max(score, self.best.get(candidate.prompt, score))
+
+    @property
+    def speed(self) -> float | None:
+        """Evaluations a second, of late."""
+        if len(self.recent) < 2 or self.recent[-1][0] <= self.recent[0][0]:
+            return None
+        (began, before), (now, after) = self.recent[0], self.recent[-1]
+        return (after - before) / (now - began)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the budgets are spent at this speed."""
+        if self.total is None or not self.speed:
+            return None
+        return max(0, self.total - self.nfe) / self.speed
+
+    def words(self) -> list[str]:
+        """What there is to say, in short."""
+        said = [f"{self.nfe:,}/{self.total:,} NFE" if self.total else f"{self.nfe:,} NFE"]
+        if self.best:
+            mean = sum(self.best.values()) / len(self.best)
+            said.insert(0, f"best {mean:.4g}" if len(self.best) == 1 else f"mean best {mean:.4g}")
+        if self.prompts > 1:
+            said.append(f"{len(self.best)}/{self.prompts} prompts have a sample")
+        if self.speed:
+            said.append(f"{self.speed:,.0f} NFE/s")
+        if self.seconds_left is not None:
+            minutes, seconds = divmod(round(self.seconds_left), 60)
+            said.append(f"{minutes}:{seconds:02d} left")
+        return said
+
+
+class Lines:
+    """A plain line every ten seconds, for logs and pipes.
+
+    Args:
+        prompts: how many prompts there are.
+        stream: where lines go; stderr by default.
+        clock: seconds that only go forward.
+    """
+
+    def __init__(
+        self, prompts: int, stream: TextIO | None = None, clock: Clock = time.monotonic
+    ) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._clock = clock
+        self._prompts = prompts
+        self._tally = Tally("", None, prompts)
+        self._said = 0.0
+
+    def begin(self, label: str, total_nfe: int | None) -> None:
+        """Count anew."""
+        self._tally = Tally(label, total_nfe, self._prompts)
+        self._said = self._clock()
+
+    def candidate(self, candidate: Candidate) -> bool | None:
+        """Count, and say so now and then."""
+        now = self._clock()
+        self._tally.add(candidate, now)
+        if now - self._said >= EVERY:
+            self._said = now
+            self._say()
+        return None
+
+    def end(self) -> None:
+        """Say where it got."""
+        self._say()
+
+    def _say(self) -> None:
+        self._stream.write(f"{self._tally.label}: {', '.join(self._tally.words())}\n")
+        self._stream.flush()
+
+
+class LiveLine:
+    """One line that keeps itself up to date, for a terminal.
+
+    Args:
+        prompts: how many prompts there are.
+    """
+
+    def __init__(self, prompts: int) -> None:
+        self._prompts = prompts
+        self._tally = Tally("", None, prompts)
+        self._live: Live | None = None
+
+    def begin(self, label: str, total_nfe: int | None) -> None:
+        """Show the line."""
+        from rich.console import Console
+        from rich.live import Live
+
+        self._tally = Tally(label, total_nfe, self._prompts)
+        self._live = Live(
+            console=Console(stderr=True), get_renderable=self._line, refresh_per_second=4
+        )
+        self._live.start()
+
+    def candidate(self, candidate: Candidate) -> bool | None:
+        """Count; the line follows by itself."""
+        self._tally.add(candidate, time.monotonic())
+        return None
+
+    def end(self) -> None:
+        """Leave the line as it is."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _line(self) -> Table:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        tally = self._tally
+        row = [Text(tally.label, style="bold"), Text("  ".join(tally.words()))]
+        if tally.total:
+            done = min(tally.nfe, tally.total)
+            row.insert(1, ProgressBar(tally.total, done, width=20))  # type: ignore[arg-type]
+        line = Table.grid(padding=(0, 1))
+        line.add_row(*row)
+        return line
+
+
+def watcher(prompts: int, *, quiet: bool) -> Watcher:
+    """The watcher that suits where stderr goes.
+
+    Args:
+        prompts: how many prompts there are, or 0 if that is not known.
+        quiet: show nothing.
+    """
+    if quiet:
+        return Silent()
+    return LiveLine(prompts) if sys.stderr.isatty() else Lines(prompts)

@@ -1,0 +1,112 @@
+"""What is printed when a command is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from noise_search.cli.text import printable
+from noise_search.errors import UserError
+from noise_search.study.dry_run import Estimate
+
+if TYPE_CHECKING:
+    from noise_search.study.reproduce import Reproduction
+    from noise_search.study.result import Result, Winner
+
+MOST_LINES = 20
+"""Prompts of a run that are listed one by one."""
+NAMES = {
+    "nfe": "NFE",
+    "forwards": "forwards",
+    "decodes": "decodes",
+    "verifier_calls": "verifier calls",
+}
+
+
+def print_estimate(
+    prompts: int, images: int | None, estimate: Estimate, unknown: Sequence[str] = ()
+) -> None:
+    """A dry run's table."""
+    most = "" if estimate.exact else "at most "
+    rows = {"prompts": f"{prompts:,}"}
+    if images is not None:
+        rows["pictures kept"] = f"at most {images:,}"
+    rows["candidates"] = _figure(most, estimate.candidates)
+    for kind in dict.fromkeys([*estimate.cost, *unknown]):
+        known = None if kind in unknown else estimate.cost.get(kind)
+        rows[NAMES[kind]] = _figure(most, known)
+    size = estimate.record_bytes
+    rows["disk"] = "unknown" if size is None else f"{_size(size)} of records, and the pictures"
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        typer.echo(f"{name:<{width}}  {value}")
+    typer.echo("Nothing was loaded, made or written.")
+
+
+def _figure(most: str, number: int | None) -> str:
+    return "unknown" if number is None else f"{most}{number:,}"
+
+
+def _size(number: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if number < 1000:
+            return f"about {number:.0f} {unit}"
+        number /= 1000
+    return f"about {number:.1f} GB"
+
+
+def print_results(results: Sequence[Result], out: Path, *, quiet: bool) -> None:
+    """A line for each prompt, and where everything is."""
+    if not quiet:
+        for result in results[:MOST_LINES]:
+            typer.echo(f"{printable(result.prompt.text[:60])}: {_outcome(result.best)}")
+        if len(results) > MOST_LINES:
+            typer.echo(f"... and {len(results) - MOST_LINES:,} prompts more")
+        spent = sum(result.spent.nfe for result in results)
+        found = sum(len(result.candidates) for result in results)
+        failed = sum(c.failure is not None for result in results for c in result.candidates)
+        typer.echo(
+            f"{found:,} candidates, {spent:,} NFE"
+            + (f", {failed:,} of the candidates failed" if failed else "")
+        )
+    typer.echo(str(out))
+
+
+def _outcome(best: Winner | None) -> str:
+    if best is None:
+        return "nothing was finished"
+    said = _scores(best.scores)
+    return said + (f"; held out: {_scores(best.evaluation)}" if best.evaluation else "")
+
+
+def _scores(scores: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+
+
+def verdict(again: Reproduction) -> str:
+    """What comparing a picture made again came to."""
+    if again.equal is None:
+        return f"{again.candidate}: made again; nothing was recorded to compare it with"
+    if again.equal:
+        return f"{again.candidate}: bit-equal"
+    if again.difference is None:
+        return f"{again.candidate}: not bit-equal"
+    return f"{again.candidate}: not bit-equal; the largest difference is {again.difference} of 255"
+
+
+def write_picture(pixels: Any, out: Path) -> None:
+    """Write a picture made again.
+
+    Raises:
+        UserError: there is a file already, or it cannot be written.
+    """
+    from noise_search.study.png import write_png
+
+    if out.exists():
+        raise UserError(f"out: {out} exists")
+    if getattr(pixels, "ndim", 0) != 3:
+        raise UserError("out: this candidate is no picture")
+    write_png(out, pixels, None)

@@ -1,0 +1,189 @@
+"""From flags and a configuration file to a request that is known to be possible."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from noise_search.errors import UserError
+from noise_search.noise import digest
+from noise_search.problem import Prompt
+from noise_search.specs import split_top
+from noise_search.study.prompts import prompts_of, read_prompts
+from noise_search.study.settings import Settings, checked, no_switch, read_config
+
+RUNS = Path("runs")
+"""Where runs without a folder of their own are kept."""
+
+K = TypeVar("K", bound="Keys")
+
+
+class Keys(BaseModel):
+    """What a configuration file may hold beside `Settings`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prompt: tuple[str, ...] | None = None
+    prompts: Path | None = None
+    prompt_column: str | None = None
+    workers: int = Field(1, ge=1, le=1024)
+    out: Path | None = None
+
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _number(cls, value: object) -> object:
+        return no_switch(value)
+
+    @field_validator("out", "prompts")
+    @classmethod
+    def _path(cls, value: Path | None) -> Path | None:
+        if value is not None and ("\0" in str(value) or not str(value).strip(" .")):
+            raise ValueError("not a path")
+        return value
+
+
+class CompareKeys(Keys):
+    """What only a comparison needs."""
+
+    searches: tuple[str, ...] = ("random", "zero-order", "paths", "prune", "steps")
+    budgets: tuple[str, ...] = ("32nfe", "64nfe", "128nfe")
+    seeds: int = Field(3, ge=1, le=1000)
+
+    @field_validator("searches", "budgets", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        return tuple(split_top(value)) if isinstance(value, str) else value
+
+    @field_validator("searches", "budgets")
+    @classmethod
+    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not all(part.strip() for part in value):
+            raise ValueError("a part of the list is empty")
+        if len(set(value)) < len(value):
+            raise ValueError("a part of the list appears twice")
+        return value
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count(cls, value: object) -> object:
+        return no_switch(value)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One run as it was asked for.
+
+    Attributes:
+        settings: with the model's own defaults filled in.
+        prompts: what to generate for.
+        out: the run's folder.
+        workers: processes.
+    """
+
+    settings: Settings
+    prompts: list[Prompt]
+    out: Path
+    workers: int
+
+
+@dataclass(frozen=True)
+class CompareRequest(Request):
+    """One comparison as it was asked for."""
+
+    searches: Sequence[str]
+    budgets: Sequence[str]
+    seeds: int
+
+    def variants(self) -> list[Settings]:
+        """The settings of every pair of search and budget."""
+        return [
+            self.settings.model_copy(update={"search": search, "budget": budget})
+            for search in self.searches
+            for budget in self.budgets
+        ]
+
+
+def read_request(given: Mapping[str, Any], config: Path | None) -> Request:
+    """The request of `generate`.
+
+    Raises:
+        UserError: something asked for is unknown or impossible.
+    """
+    keys, settings = _keys(Keys, given, config)
+    prompts = _prompts(keys)
+    return Request(settings, prompts, keys.out or _folder(keys, prompts, settings), keys.workers)
+
+
+def read_comparison(given: Mapping[str, Any], config: Path | None) -> CompareRequest:
+    """The request of `compare`.
+
+    Raises:
+        UserError: something asked for is unknown or impossible.
+    """
+    keys, settings = _keys(CompareKeys, given, config, without=("search", "budget"))
+    prompts = _prompts(keys)
+    asked = (keys.searches, keys.budgets, keys.seeds)
+    out = keys.out or _folder(keys, prompts, settings, *asked)
+    return CompareRequest(settings, prompts, out, keys.workers, *asked)
+
+
+def _keys(
+    kind: type[K], given: Mapping[str, Any], config: Path | None, without: Sequence[str] = ()
+) -> tuple[K, Settings]:
+    """Flags over configuration over defaults, told apart."""
+    from noise_search.study.bench import complete
+
+    values = {} if config is None else read_config(config)
+    flags = {key: value for key, value in given.items() if value is not None}
+    if config is not None and isinstance(values.get("prompts"), str):
+        values["prompts"] = config.parent / values["prompts"]
+    if "prompt" in flags or "prompts" in flags:
+        values = {k: v for k, v in values.items() if k not in ("prompt", "prompts")}
+    values |= flags
+    known = [*kind.model_fields, *(k for k in Settings.model_fields if k not in without)]
+    for key in values:
+        if key not in known:
+            raise UserError(_unknown(key, known))
+    keys = checked(kind, {k: v for k, v in values.items() if k in kind.model_fields})
+    settings = Settings.of({k: v for k, v in values.items() if k not in kind.model_fields})
+    return keys, complete(settings)
+
+
+def _unknown(key: str, known: Sequence[str]) -> str:
+    from noise_search.errors import nearest
+
+    others = {"search": "searches", "budget": "budgets", "searches": "search", "budgets": "budget"}
+    if others.get(key) in known:
+        return f"unknown setting {key!r}; this command takes {others[key]!r}"
+    return f"unknown setting {key[:60]!r}{nearest(key, known)}"
+
+
+def _prompts(keys: Keys) -> list[Prompt]:
+    if keys.prompt is not None and keys.prompts is not None:
+        raise UserError("prompt and prompts: give one of the two")
+    if keys.prompt_column is not None and keys.prompts is None:
+        raise UserError("prompt_column: there is no prompts file to have columns")
+    if keys.prompts is not None:
+        return read_prompts(keys.prompts, keys.prompt_column)
+    if not keys.prompt:
+        raise UserError("prompt: nothing to draw; give a prompt, or a file with --prompts")
+    return prompts_of(keys.prompt)
+
+
+def _folder(keys: Keys, prompts: Sequence[Prompt], settings: Settings, *asked: Any) -> Path:
+    """A folder for one that names none: the same request always gets the same."""
+    if keys.prompts is not None:
+        about = "".join(c if c.isalnum() and c.isascii() else "-" for c in keys.prompts.stem)[:40]
+    else:
+        about = prompts[0].name.rsplit("-", 1)[0]
+    names = [prompt.name for prompt in prompts]
+    return RUNS / f"{about}-{digest(settings.model_dump(), names, *asked)[:6]}"

@@ -1,0 +1,235 @@
+"""What a run would cost: the search is really held, against a problem that only prices.
+
+Made-up scores take the place of a model. What a search costs does not depend on scores unless
+it is adaptive; one that is shows itself by costing different sums under different scores, and
+for it the budget is the bound. Of what is not known nothing is said: it is never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from noise_search.budget import UNITS, ZERO, Cost, Limits
+from noise_search.candidate import Candidate
+from noise_search.errors import UserError
+from noise_search.moves import Start
+from noise_search.noise import Gaussian, digest
+from noise_search.problem import Ask, Batch, Prompt, resolve
+from noise_search.ranking import ByScore
+from noise_search.run import Job, Run
+from noise_search.study.settings import Settings
+
+SCORINGS = 3
+"""Different made-up scores under which a search is held."""
+MOST_SAMPLES = 2_000
+"""Budgets for more samples than this are bounded, not played through."""
+BYTES_OF_CANDIDATE = 1_600
+"""In the journal and in `candidates.jsonl` together, as measured."""
+BOUNDABLE = ("nfe", "forwards", "decodes", "verifier_calls")
+"""What is priced before anything is played."""
+
+
+class Pricer(Protocol):
+    """What prices asks without a model; `pipelines.loading.price_only` makes one."""
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether a transition between stages draws noise."""
+        ...
+
+    @property
+    def most_steps(self) -> int:
+        """Evaluations of the finest schedule."""
+        ...
+
+    def price(self, ask: Ask) -> Cost:
+        """What playing an ask costs, without its verifier."""
+        ...
+
+
+class Priced:
+    """A problem that charges its prices and answers with scores made up from a hash.
+
+    Args:
+        pricer: knows the prices.
+        salt: another one makes up other scores.
+    """
+
+    def __init__(self, pricer: Pricer, salt: int = 0) -> None:
+        self.pricer = pricer
+        self.salt = salt
+
+    @property
+    def stochastic(self) -> bool:
+        """The pricer's."""
+        return self.pricer.stochastic
+
+    @property
+    def most_steps(self) -> int:
+        """The pricer's."""
+        return self.pricer.most_steps
+
+    def price(self, ask: Ask) -> Cost:
+        """The pricer's price, and one verifier call if it is looked at."""
+        return self.pricer.price(ask) + Cost(verifier_calls=int(ask.looked_at))
+
+    def lane(self, ask: Ask) -> Hashable:
+        """All in one: batches are not priced."""
+        return None
+
+    def play(self, asks: Sequence[Ask]) -> Batch:
+        """Charge, and make up scores."""
+        return Batch([self._candidate(ask) for ask in asks])
+
+    def _candidate(self, ask: Ask) -> Candidate:
+        score = int(digest("made up", self.salt, ask.name), 16) / 2**64
+        return Candidate(
+            name=ask.name,
+            prompt=ask.prompt.name,
+            noise=ask.path,
+            steps=ask.steps,
+            stage=ask.until,
+            parent=None if ask.parent is None else ask.parent.name,
+            scores={"made up": score} if ask.looked_at else {},
+            cost=self.price(ask),
+        )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would cost.
+
+    Attributes:
+        candidates: samples made, or None if that is not known.
+        cost: by field of `Cost`; None where it is not known, absent where there is none.
+        exact: what it will cost if no sample fails; otherwise at most that.
+    """
+
+    candidates: int | None
+    cost: Mapping[str, int | None] = field(default_factory=dict[str, int | None])
+    exact: bool = True
+
+    def __mul__(self, times: int) -> Estimate:
+        return Estimate(
+            None if self.candidates is None else self.candidates * times,
+            {kind: None if n is None else n * times for kind, n in self.cost.items()},
+            self.exact,
+        )
+
+    def __add__(self, other: Estimate) -> Estimate:
+        kinds = {**self.cost, **other.cost}
+        return Estimate(
+            _sum(self.candidates, other.candidates),
+            {kind: _sum(self.cost.get(kind, 0), other.cost.get(kind, 0)) for kind in kinds},
+            self.exact and other.exact,
+        )
+
+    @property
+    def record_bytes(self) -> int | None:
+        """Room that the records of its candidates take, about."""
+        return None if self.candidates is None else self.candidates * BYTES_OF_CANDIDATE
+
+
+def _sum(a: int | None, b: int | None) -> int | None:
+    return None if a is None or b is None else a + b
+
+
+def estimate(pricer: Pricer, jobs: Sequence[Job]) -> Estimate:
+    """What jobs would cost together; what they share is played once.
+
+    Args:
+        pricer: knows the model's prices.
+        jobs: the searches of one prompt, as the run itself would hold them.
+    """
+    if any(_samples(pricer, job) > MOST_SAMPLES for job in jobs):
+        return _bounds(pricer, jobs)
+    held = [_hold(Priced(pricer, salt), jobs) for salt in range(SCORINGS)]
+    if any(cost != held[0] for cost in held):
+        return _bounds(pricer, jobs)
+    count, cost = held[0]
+    timed = any("microseconds" in job.limits for job in jobs)
+    return Estimate(count, {kind: getattr(cost, kind) for kind in _kinds(cost)}, not timed)
+
+
+def _hold(problem: Priced, jobs: Sequence[Job]) -> tuple[int, Cost]:
+    """How many candidates there are, and what they cost, of searches against a problem."""
+    known = [replace(job, limits=_boundable(job.limits)) for job in jobs]
+    run = Run(problem, ByScore("made up"))
+    run.drive(known)
+    return len(run.played), sum((c.cost for c in run.played.values()), ZERO)
+
+
+def _boundable(limits: Limits) -> dict[str, int]:
+    return {name: limit for name, limit in limits.items() if name in BOUNDABLE}
+
+
+def _samples(pricer: Pricer, job: Job) -> int:
+    """Whole samples that a budget allows; endlessly many if time alone is limited."""
+    price = sample_price(pricer, job.prompt, job.steps)
+    counts = [
+        limit // max(1, getattr(price, name)) for name, limit in _boundable(job.limits).items()
+    ]
+    return min(counts, default=0 if not job.limits else MOST_SAMPLES + 1)
+
+
+def _bounds(pricer: Pricer, jobs: Sequence[Job]) -> Estimate:
+    parts = [_bound(pricer, job) for job in jobs]
+    return sum(parts[1:], parts[0])
+
+
+def _bound(pricer: Pricer, job: Job) -> Estimate:
+    """What a budget allows at most, whatever the search does; unlimited things are unknown."""
+    sample = sample_price(pricer, job.prompt, 1)
+    limits = _boundable(job.limits or _as_limits(pricer, job))
+    # every candidate takes an evaluation at least, and every evaluation as many rows as any other
+    bounds = [limits[k] // getattr(sample, k) for k in ("nfe", "forwards") if k in limits]
+    nfe = min(bounds, default=None)
+    cost = {kind: None if nfe is None else nfe * getattr(sample, kind) for kind in _kinds(sample)}
+    if nfe is not None and "verifier_calls" in limits:
+        cost["verifier_calls"] = min(nfe, limits["verifier_calls"])
+    elif "verifier_calls" in limits:
+        cost["verifier_calls"] = limits["verifier_calls"]
+    return Estimate(nfe, cost, exact=False)
+
+
+def _as_limits(pricer: Pricer, job: Job) -> Limits:
+    """The limits of a job that has none because it is one sample."""
+    return {"nfe": sample_price(pricer, job.prompt, job.steps).nfe}
+
+
+def _kinds(cost: Cost) -> list[str]:
+    return [kind for kind in BOUNDABLE if getattr(cost, kind)]
+
+
+def sample_price(pricer: Pricer, prompt: Prompt, steps: int) -> Cost:
+    """What one whole sample costs, verifier included."""
+    return Priced(pricer).price(resolve(prompt, Start(Gaussian(0)), steps, pricer.stochastic))
+
+
+def check_budget(pricer: Pricer, prompt: Prompt, settings: Settings) -> None:
+    """Refuse a budget that cannot pay for one sample, and one that would never end.
+
+    Where winners are made again on a longer schedule, that is paid for too.
+
+    Raises:
+        UserError: the budget is impossible.
+    """
+    steps, search_steps = settings.steps or 1, settings.search_steps or 1
+    least, needs = sample_price(pricer, prompt, search_steps), "one sample"
+    if search_steps != steps:
+        least += sample_price(pricer, prompt, steps) * settings.top_k
+        needs = f"one sample and {settings.top_k} in full"
+    spelled = {field: unit for unit, (field, times) in UNITS.items() if times == 1}
+    for name, limit in settings.limits.items():
+        if getattr(least, name) > limit:
+            price = f"{getattr(least, name)}{spelled.get(name, name)}"
+            raise UserError(
+                f"budget: {settings.budget} is less than {needs} of {settings.model} ({price})"
+            )
+    if not any(getattr(least, name) or name == "microseconds" for name in settings.limits):
+        raise UserError(
+            f"budget: {settings.budget} limits nothing that {settings.model} spends; "
+            "limit nfe, calls or time"
+        )
