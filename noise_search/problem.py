@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
@@ -187,6 +187,14 @@ class Pipeline(Protocol):
 
     def play(self, asks: Sequence[Ask]) -> tuple[list[Played], Cost]:
         """Play one batch, in order; also the overhead (states that had to be made again)."""
+        ...
+
+    def picture(self, candidate: Candidate, prompt: Prompt) -> tuple[Any, Any, Cost]:
+        """Pixels and latents of any candidate, and what making them again has cost."""
+        ...
+
+    def describe(self) -> Mapping[str, object]:
+        """What the record says of it: class, weights, number type, device, width, threads."""
         ...
 
 

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from noise_search.budget import Cost
 from noise_search.candidate import Candidate
 from noise_search.errors import UserError
 from noise_search.noise import Book
-from noise_search.problem import Judged, Pipeline, Prompt, Verifier
+from noise_search.problem import Judged, Pipeline, Verifier
 from noise_search.ranking import ByScore, Ranking
 from noise_search.study.settings import Settings
 
-
-class Picturing(Pipeline, Protocol):
-    """A pipeline that can show any of its candidates again."""
-
-    def picture(self, candidate: Candidate, prompt: Prompt) -> tuple[Any, Any, Cost]:
-        """Pixels and latents of a candidate, and what making them again has cost."""
-        ...
-
-    def describe(self) -> Mapping[str, Any]:
-        """What the record says of it: class, weights, number type, device, width, threads."""
-        ...
+if TYPE_CHECKING:
+    from noise_search.pipelines.loading import Options
 
 
 @dataclass(frozen=True)
@@ -43,7 +33,7 @@ class Bench:
 
     settings: Settings
     book: Book
-    pipeline: Picturing
+    pipeline: Pipeline
     verifier: Verifier
     evaluator: Verifier | None
     ranking: Ranking
@@ -58,15 +48,19 @@ class Bench:
         return self.ranking.keys([candidate])[0][0]
 
 
-def complete(settings: Settings) -> Settings:
+def complete(settings: Settings, pipe: object = None) -> Settings:
     """The settings with the model's own defaults in place of None.
+
+    Args:
+        settings: as the user gave them.
+        pipe: a loaded pipeline, where the model is not a spec.
 
     Raises:
         UserError: the model is unknown, or the settings contradict each other.
     """
-    from noise_search.pipelines.loading import defaults
+    from noise_search.pipelines.loading import defaults, defaults_of
 
-    own = defaults(settings.model)
+    own = defaults(settings.model) if pipe is None else defaults_of(pipe)
     steps = settings.steps or own.steps
     search_steps = settings.search_steps or steps
     if search_steps > steps:
@@ -97,7 +91,7 @@ def build(settings: Settings, book: Book, folder: Path | None) -> Bench:
     return assemble(settings, book, pipeline, verifier_of(settings.verifier))
 
 
-def options_of(settings: Settings, book: Book, folder: Path | None) -> Any:
+def options_of(settings: Settings, book: Book, folder: Path | None) -> Options:
     """The run options that a pipeline is made with."""
     from noise_search.pipelines.loading import Options
     from noise_search.pipelines.states import States
@@ -105,7 +99,6 @@ def options_of(settings: Settings, book: Book, folder: Path | None) -> Any:
     return Options(
         book=book,
         states=States(folder),
-        steps=settings.steps or 1,
         width=settings.batch,
         guidance_scale=settings.guidance_scale,
         eta=settings.eta,
@@ -119,7 +112,7 @@ def options_of(settings: Settings, book: Book, folder: Path | None) -> Any:
 def assemble(
     settings: Settings,
     book: Book,
-    pipeline: Picturing,
+    pipeline: Pipeline,
     verifier: Verifier,
     evaluator: Verifier | None = None,
 ) -> Bench:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -101,7 +100,7 @@ def search(
     else:
         bench = bench_of(completed, Book(), None)
         driven = drive(bench, jobs, watch)
-        results = conclude(bench, driven, completed.top_k, partial(write_folder, header=head))
+        results = conclude(bench, driven, completed.top_k, write_folder)
     return results[0] if isinstance(prompt, str) else results
 
 
@@ -113,7 +112,7 @@ def _bench_of(
 
     if all(isinstance(named, str | None) for named in (pipe, verifier, evaluate)):
         return complete(chosen), build
-    completed = complete(chosen) if isinstance(pipe, str) else loading.complete(pipe, chosen)
+    completed = complete(chosen) if isinstance(pipe, str) else complete(chosen, pipe)
 
     def bench_of(settings: Settings, book: Book, folder: Path | None) -> Bench:
         options = options_of(settings, book, folder)
