@@ -83,6 +83,8 @@ def check_folder(out: Path, head: Mapping[str, Any] | None) -> None:
                 _check_same_run(out, head)
             return
         held = [name for name in WRITTEN if (out / name).exists()]
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
         said = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"out: cannot write to {out}: {said}") from None
@@ -102,6 +104,9 @@ def _check_writable(out: Path) -> None:
 
 def _check_same_run(out: Path, head: Mapping[str, Any]) -> None:
     was, now = header(out / "journal"), json.loads(json.dumps(head))
+    if ("searches" in was) != ("searches" in now):
+        kind = "a comparison" if "searches" in was else "a single search"
+        raise UserError(f"out: {out} holds {kind}; choose another folder")
     for key in [*was, *now]:
         if was.get(key) == now.get(key):
             continue

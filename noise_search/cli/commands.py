@@ -71,7 +71,7 @@ def run_compare(
             workers=request.workers,
             watch=watcher(len(request.prompts), quiet=quiet),
         )
-    report.print_comparison(comparison, request.out, quiet=quiet)
+    report.print_comparison(comparison, quiet=quiet)
 
 
 def run_demo(given: Mapping[str, Any], *, quiet: bool) -> None:
@@ -91,7 +91,10 @@ def run_resume(run: Path, given: Mapping[str, Any], *, quiet: bool) -> None:
         raise UserError(f"resume: {run} is not a folder")
     with resumable(run):
         found = resume(run, workers=keys.workers, watch=watcher(0, quiet=quiet))
-    report.print_results(found, run, quiet=quiet)
+    if isinstance(found, list):
+        report.print_results(found, run, quiet=quiet)
+    else:
+        report.print_comparison(found, quiet=quiet)
 
 
 def run_reproduce(source: Path, candidate: str | None, out: Path | None) -> int:

@@ -59,10 +59,10 @@ class Tally:
     @property
     def speed(self) -> float | None:
         """Evaluations a second, of late."""
-        if len(self.recent) < 2 or self.recent[-1][0] <= self.recent[0][0]:
+        if not self.recent:
             return None
         (began, before), (now, after) = self.recent[0], self.recent[-1]
-        return (after - before) / (now - began)
+        return (after - before) / (now - began) if now - began > 0.5 else None
 
     @property
     def seconds_left(self) -> float | None:
@@ -73,7 +73,9 @@ class Tally:
 
     def words(self) -> list[str]:
         """What there is to say, in short."""
-        said = [f"{self.nfe:,}/{self.total:,} NFE" if self.total else f"{self.nfe:,} NFE"]
+        said = []
+        if self.total or self.nfe:
+            said.append(f"{self.nfe:,}/{self.total:,} NFE" if self.total else f"{self.nfe:,} NFE")
         if self.best:
             mean = sum(self.best.values()) / len(self.best)
             said.insert(0, f"best {mean:.4g}" if len(self.best) == 1 else f"mean best {mean:.4g}")
@@ -124,7 +126,8 @@ class Lines:
         self._say()
 
     def _say(self) -> None:
-        self._stream.write(f"{self._tally.label}: {', '.join(self._tally.words())}\n")
+        words = ", ".join(self._tally.words())
+        self._stream.write(f"{self._tally.label}{': ' if words else ''}{words}\n")
         self._stream.flush()
 
 

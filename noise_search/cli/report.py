@@ -13,8 +13,10 @@ from noise_search.errors import UserError
 from noise_search.study.dry_run import Estimate
 
 if TYPE_CHECKING:
+    from noise_search.study.compare import Comparison
     from noise_search.study.reproduce import Reproduction
     from noise_search.study.result import Result, Winner
+    from noise_search.study.tables import Row
 
 MOST_LINES = 20
 """Prompts of a run that are listed one by one."""
@@ -73,6 +75,37 @@ def print_results(results: Sequence[Result], out: Path, *, quiet: bool) -> None:
             + (f", {failed:,} of the candidates failed" if failed else "")
         )
     typer.echo(str(out))
+
+
+def print_comparison(comparison: Comparison, *, quiet: bool) -> None:
+    """A table of searches by budgets, and where everything is."""
+    if not quiet:
+        tables = comparison.tables
+        for metric in tables.metrics[:1]:
+            rows = [row for row in tables.rows() if row.metric == metric]
+            typer.echo(f"{metric}: mean [95 % band] by search and budget")
+            for line in grid_lines(rows):
+                typer.echo(line)
+    typer.echo(str(comparison.out))
+
+
+def grid_lines(rows: Sequence[Row]) -> list[str]:
+    """One line a search, one column a budget."""
+    budgets = list(dict.fromkeys(row.budget for row in rows))
+    searches = list(dict.fromkeys(row.search for row in rows))
+    cells = {(row.search, row.budget): _band(row) for row in rows}
+    grid = [["", *budgets], *([s, *(cells.get((s, b), "") for b in budgets)] for s in searches)]
+    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+    return [
+        "  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip()
+        for line in grid
+    ]
+
+
+def _band(row: Row) -> str:
+    if row.low is None or row.high is None:
+        return f"{row.mean:.3g}"
+    return f"{row.mean:.3g} [{row.low:.3g}, {row.high:.3g}]"
 
 
 def _outcome(best: Winner | None) -> str:
