@@ -259,8 +259,8 @@ class DiffusersPipeline(Staged[Tensor]):
         each = Cost(
             stretch.evaluations, part.rows // len(x), decodes=int(stretch.shown and self.decoder)
         )
-        beside = Cost(len(x) if part.beside else 0, part.beside)
-        return Walk(self._results(part, pictures, len(rows), stretch), each, beside)
+        results = self._results(part, pictures, len(rows), stretch)
+        return Walk(results, each, _beside(part, len(x)))
 
     def _results(
         self, part: Slice, pictures: NDArray[Any] | None, count: int, stretch: Stretch
@@ -289,18 +289,20 @@ class DiffusersPipeline(Staged[Tensor]):
         """A padded batch of latents, on the device and in the precision of the pipeline."""
         return torch.stack([row.to(self._dtype) for row in self._padded(rows)]).to(self._device)
 
-    def _picture(self, x: Tensor, prompt: Prompt, steps: int) -> NDArray[np.uint8]:
+    def _picture(self, x: Tensor, prompt: Prompt, steps: int) -> tuple[NDArray[np.uint8], Cost]:
         self._prepare(steps, prompt)
         batch, grid = self._batch([x]), self._grids[steps]
         part = Slice(grid, steps, begin=steps, until=steps, end=steps, shown=True, x=batch)
         with self._driven(part):
             pictures = self._call(part, self._padded([prompt]), {"latents": batch})
-        self.rebuilt += Cost(
-            len(batch) if part.beside else 0, part.beside, decodes=int(self.decoder)
-        )
         if pictures is None:
             raise RuntimeError("the pipeline has returned no picture")
-        return _bytes(pictures[0])
+        return _bytes(pictures[0]), _beside(part, len(batch)) + Cost(decodes=int(self.decoder))
+
+
+def _beside(part: Slice, rows: int) -> Cost:
+    """What was spent to learn what the denoiser's answers look like."""
+    return Cost(rows if part.beside else 0, part.beside)
 
 
 def _bytes(picture: NDArray[Any]) -> NDArray[np.uint8]:

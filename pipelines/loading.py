@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ __all__ = [
     "PriceOnly",
     "check_prompts",
     "defaults",
+    "defaults_of",
     "gaussian",
     "load",
     "mixture",
@@ -48,6 +50,7 @@ class Options:
     Attributes:
         book: the recipes of the run.
         states: where latents are kept; in memory where it is None.
+        steps: evaluations of the run's longest schedule, or None.
         width: rows of every batch.
         guidance_scale: strength of guidance, or None for the model's own.
         eta: how random a step is; 0 is deterministic.
@@ -60,6 +63,7 @@ class Options:
 
     book: Book
     states: States | None = None
+    steps: int | None = None
     width: int = 8
     guidance_scale: float | None = None
     eta: float = 0.0
@@ -119,6 +123,25 @@ def defaults(text: str) -> Defaults:
         UserError: the model is unknown.
     """
     return _DEFAULTS.get(check_name("model", text).name, Defaults())
+
+
+def defaults_of(pipe: Any) -> Defaults:
+    """What a loaded pipeline is best used with: its call's own defaults.
+
+    Raises:
+        UserError: it is no diffusers pipeline.
+    """
+    if type(pipe).__module__.startswith("noise_search.pipelines.shapes"):
+        return _DEFAULTS["shapes"]
+    parameters = inspect.signature(type(pipe).__call__).parameters
+    if "num_inference_steps" not in parameters:
+        raise UserError(f"pipe: {type(pipe).__name__} is no diffusers pipeline")
+    scale = parameters.get("guidance_scale")
+    return Defaults(
+        steps=parameters["num_inference_steps"].default,
+        guidance_scale=None if scale is None else scale.default,
+        decoder=getattr(pipe, "vae", None) is not None,
+    )
 
 
 def check_prompts(text: str, prompts: Sequence[Prompt]) -> None:

@@ -12,17 +12,18 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
+from noise_search.errors import UserError
 from noise_search.noise import Array, Book, Name, Recipe, Tensors
 from noise_search.pipelines.states import Framework, State, States
 from noise_search.problem import Ask, Played, Prompt
 from noise_search.samplers.path import Level
 from noise_search.samplers.stochastic import renoise
 
-__all__ = ["Row", "Staged", "Stretch", "Walk", "Walked", "price"]
+__all__ = ["Picture", "Row", "Staged", "Stretch", "Walk", "Walked", "price"]
 
 A = TypeVar("A", bound=Array)
 T = TypeVar("T")
@@ -111,6 +112,14 @@ class Walk:
     overhead: Cost = ZERO
 
 
+class Picture(NamedTuple, Generic[A]):
+    """A candidate shown again: pixels, latents as the sampler holds them, and what it has cost."""
+
+    pixels: Any
+    latents: A
+    overhead: Cost
+
+
 class Staged(ABC, Generic[A]):
     """A pipeline of stages; subclasses walk stretches and know the levels.
 
@@ -122,9 +131,6 @@ class Staged(ABC, Generic[A]):
         guided: see `price`.
         decoder: see `price`.
         fast: do not pad; rows then depend on their neighbours in the last bits.
-
-    Attributes:
-        rebuilt: what `picture` and `latents` have spent on states that were gone.
     """
 
     framework: ClassVar[Framework]
@@ -142,9 +148,9 @@ class Staged(ABC, Generic[A]):
         fast: bool,
     ) -> None:
         if width < 1:
-            raise ValueError(f"a batch has at least one row, not {width}")
+            raise UserError(f"a batch has at least one row, not {width}")
         if not 0.0 <= eta <= 1.0:
-            raise ValueError(f"eta must lie in [0, 1], got {eta}")
+            raise UserError(f"eta must lie in [0, 1], not {eta}")
         self.book = book
         self.states = States() if states is None else states
         self.width = width
@@ -152,7 +158,6 @@ class Staged(ABC, Generic[A]):
         self.guided = guided
         self.decoder = decoder
         self.fast = fast
-        self.rebuilt = ZERO
 
     @property
     def stochastic(self) -> bool:
@@ -182,36 +187,27 @@ class Staged(ABC, Generic[A]):
             overhead += cost + more
         return played, overhead
 
-    def picture(self, candidate: Candidate, prompt: Prompt) -> object:
-        """The pixels of a candidate: of its sample, or of the last prediction on its way to one.
+    def picture(self, candidate: Candidate, prompt: Prompt) -> Picture[A]:
+        """A candidate's sample once more, or the last prediction on its way to one.
 
         Raises:
             ValueError: the candidate has failed, or cannot be made again.
         """
-        _require_sound(candidate)
+        if candidate.failure is not None:
+            raise ValueError(f"candidate {candidate.name} has failed: {candidate.failure}")
+        lost = ValueError(f"candidate {candidate.name} cannot be made again")
         if candidate.stage >= candidate.steps:
-            return self._picture(self.latents(candidate, prompt), prompt, candidate.steps)
+            states, cost = self._states({candidate.name: (candidate, prompt)})
+            if candidate.name not in states:
+                raise lost
+            x = cast("A", states[candidate.name]["x"])
+            pixels, more = self._picture(x, prompt, candidate.steps)
+            return Picture(pixels, x, cost + more)
         made, cost = self._rebuild([(candidate, prompt)], shown=True)
-        self.rebuilt += cost
         walked = made[candidate.name]
         if walked.problem is not None:
-            raise ValueError(f"candidate {candidate.name} cannot be made again: {walked.problem}")
-        return walked.pixels
-
-    def latents(self, candidate: Candidate, prompt: Prompt) -> A:
-        """The sample of a candidate as the sampler holds it, made again if it is gone.
-
-        Of a partial candidate of a stochastic sampler it is what the last evaluation saw.
-
-        Raises:
-            ValueError: the candidate has failed, or cannot be made again.
-        """
-        _require_sound(candidate)
-        states, cost = self._states({candidate.name: (candidate, prompt)})
-        self.rebuilt += cost
-        if candidate.name not in states:
-            raise ValueError(f"candidate {candidate.name} cannot be made again")
-        return cast("A", states[candidate.name]["x"])
+            raise lost
+        return Picture(walked.pixels, cast("A", walked.state["x"]), cost)
 
     @property
     @abstractmethod
@@ -231,11 +227,11 @@ class Staged(ABC, Generic[A]):
 
     @abstractmethod
     def _leave(self, state: State, stage: int, steps: int, noise: A) -> A:
-        """X at a stage of a stochastic path, from the state of that stage."""
+        """The sample at a stage of a stochastic path, from the state of that stage."""
 
     @abstractmethod
-    def _picture(self, x: A, prompt: Prompt, steps: int) -> object:
-        """The pixels of a finished sample."""
+    def _picture(self, x: A, prompt: Prompt, steps: int) -> tuple[object, Cost]:
+        """The pixels of a finished sample, and what showing them has cost."""
 
     def _wide(self, x: A) -> A:
         """The array in double precision."""
@@ -346,8 +342,3 @@ def _played(walked: Walked | None, cost: Cost) -> Played:
 
 def _parts(items: Sequence[T], width: int) -> Iterator[Sequence[T]]:
     return (items[i : i + width] for i in range(0, len(items), width))
-
-
-def _require_sound(candidate: Candidate) -> None:
-    if candidate.failure is not None:
-        raise ValueError(f"candidate {candidate.name} has failed: {candidate.failure}")

@@ -38,7 +38,7 @@ def from_callable(
     """
     from noise_search.verifiers.adapters import Custom
 
-    return Custom(function, name or getattr(function, "__name__", "custom"), batch)
+    return Custom(function, name or str(getattr(function, "__name__", "custom")), batch)
 
 
 def clip(spec: Spec, /, clipscore: bool = False) -> Verifier:

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from noise_search.budget import Cost
+from noise_search.budget import ZERO, Cost
 from noise_search.noise import Book, Tensors
 from noise_search.pipelines.analytic.distributions import Array, Distribution
 from noise_search.pipelines.health import vector_problem
@@ -154,8 +154,8 @@ class Analytic(Staged[Array]):
         x0, eps = state["out"]
         return ddim_step(Parts(x0, eps), grid[stage - 1], grid[stage], self.eta, noise)
 
-    def _picture(self, x: Array, prompt: Prompt, steps: int) -> Array:
-        return x
+    def _picture(self, x: Array, prompt: Prompt, steps: int) -> tuple[Array, Cost]:
+        return x, ZERO
 
     def _walked(self, state: State, pixels: Array | None) -> Walked:
         shape = (self.distribution.dimension,)
