@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 from noise_search.candidate import Candidate
+from noise_search.moves import Plan
 from noise_search.noise import Book
 from noise_search.problem import Verifier
-from noise_search.study.bench import Bench, assemble, build, complete, options_of, verifier_of
+from noise_search.study.bench import Bench, assemble, complete, options_of, verifier_of
 from noise_search.study.folder import write_folder
 from noise_search.study.generate import conclude, drive, jobs_of, run_folder, run_header
 from noise_search.study.prompts import prompts_of
@@ -17,6 +18,51 @@ from noise_search.study.result import Result
 from noise_search.study.settings import Settings
 
 Judge = str | Verifier | Callable[..., Any]
+"""A spec, a verifier, or a callable `f(images, prompt)` that returns a score an image."""
+
+
+class Options(TypedDict, total=False):
+    """Keywords of `search`.
+
+    Attributes:
+        verifier: what guides the search; the model's own by default.
+        search: spec of the search, such as "prune(at=0.25+0.5)", or a plan of your own.
+        budget: of each prompt, such as "640nfe" or "640nfe+90s".
+        seed: root of all random numbers.
+        steps: denoising steps of a final sample; the model's own by default.
+        search_steps: steps while searching; `steps` by default.
+        evaluate: what judges the winners, held out of the search.
+        out: a folder to keep the run in; given again, an unfinished run is resumed.
+        on_candidate: called with each candidate; returning False stops the search.
+        guidance_scale: classifier-free guidance; the pipeline's own by default.
+        eta: noise of a DDIM transition, 0 (ODE) to 1 (DDPM).
+        batch: rows of every batch; short ones are padded.
+        top_k: how many winners are kept.
+        dtype: of the weights, where the model is a spec.
+        device: where the model runs, where it is a spec.
+        threads: of this process.
+        fast: leave short batches short: faster, and bits may differ from run to run.
+        metadata: write recipe and scores into the PNG files.
+    """
+
+    verifier: Judge | None
+    search: str | Plan
+    budget: str
+    seed: int
+    steps: int | None
+    search_steps: int | None
+    evaluate: Judge | None
+    out: str | Path | None
+    on_candidate: Callable[[Candidate], bool | None] | None
+    guidance_scale: float | None
+    eta: float
+    batch: int
+    top_k: int
+    dtype: Literal["float32", "bfloat16", "float16"]
+    device: str
+    threads: int
+    fast: bool
+    metadata: bool
 
 
 class _Listener:
@@ -37,90 +83,64 @@ class _Listener:
 
 
 @overload
-def search(pipe: object, prompt: str, **options: Any) -> Result: ...
+def search(pipe: object, prompt: str, **options: Unpack[Options]) -> Result: ...
 @overload
-def search(pipe: object, prompt: Sequence[str], **options: Any) -> list[Result]: ...
+def search(pipe: object, prompt: Sequence[str], **options: Unpack[Options]) -> list[Result]: ...
 def search(
-    pipe: object,
-    prompt: str | Sequence[str],
-    *,
-    verifier: Judge | None = None,
-    search: str = "random",
-    budget: str = "64nfe",
-    seed: int = 0,
-    steps: int | None = None,
-    search_steps: int | None = None,
-    evaluate: Judge | None = None,
-    out: str | Path | None = None,
-    on_candidate: Callable[[Candidate], bool | None] | None = None,
-    **settings: Any,
+    pipe: object, prompt: str | Sequence[str], **options: Unpack[Options]
 ) -> Result | list[Result]:
     """Search for better noise under a budget.
 
     Args:
         pipe: a loaded `DiffusionPipeline`, or the spec of a model, such as "shapes".
         prompt: a text gives a `Result`, a list of texts a list.
-        verifier: what guides the search: a spec, a verifier, or a callable `f(images, prompt)`
-            that returns a score an image.
-        search: spec of the search, such as "prune(at=0.25+0.5)".
-        budget: of each prompt, such as "640nfe" or "640nfe+90s".
-        seed: root of all random numbers.
-        steps: denoising steps of a final sample; the model's own by default.
-        search_steps: steps while searching; `steps` by default.
-        evaluate: what judges the winners, held out of the search.
-        out: a folder to keep the run in; given again, an unfinished run is resumed.
-        on_candidate: called with each candidate; returning False stops the search.
-        settings: further fields of `Settings`: guidance_scale, eta, batch, top_k, dtype, device,
-            threads, fast, metadata.
+        options: see `Options`.
 
     Raises:
         UserError: something asked for is unknown or impossible.
     """
-    chosen = Settings.of(
-        {
-            "model": pipe if isinstance(pipe, str) else type(pipe).__name__,
-            "search": search,
-            "verifier": verifier if isinstance(verifier, str) else None,
-            "evaluate": evaluate if isinstance(evaluate, str) else None,
-            "budget": budget,
-            "seed": seed,
-            "steps": steps,
-            "search_steps": search_steps,
-            **settings,
-        }
-    )
+    plan = options.get("search", "random")
+    settings = _settings(pipe, options)
     prompts = prompts_of([prompt] if isinstance(prompt, str) else prompt)
-    completed, bench_of = _bench_of(pipe, chosen, verifier, evaluate)
-    head, jobs = run_header(prompts, completed), jobs_of(prompts, completed)
-    watch = _Listener(on_candidate)
+    completed = complete(settings, None if isinstance(pipe, str) else pipe)
+    jobs = jobs_of(prompts, completed, None if isinstance(plan, str) else plan)
+    watch = _Listener(options.get("on_candidate"))
+
+    def bench_of(settings: Settings, book: Book, folder: Path | None) -> Bench:
+        return _bench(pipe, settings, book, folder, options)
+
+    out = options.get("out")
     if out is not None:
+        head = run_header(prompts, completed)
         results = run_folder(
             completed, Path(out), head, jobs, workers=1, watch=watch, bench_of=bench_of
         )
     else:
         bench = bench_of(completed, Book(), None)
-        driven = drive(bench, jobs, watch)
-        results = conclude(bench, driven, completed.top_k, write_folder)
+        results = conclude(bench, drive(bench, jobs, watch), completed.top_k, write_folder)
     return results[0] if isinstance(prompt, str) else results
 
 
-def _bench_of(
-    pipe: object, chosen: Settings, verifier: Judge | None, evaluate: Judge | None
-) -> tuple[Settings, Callable[[Settings, Book, Path | None], Bench]]:
-    """Completed settings, and how the bench is made of specs and objects."""
+def _settings(pipe: object, options: Options) -> Settings:
+    """The settings among the keywords; objects go by their names."""
+    beside = {"out", "on_candidate"}
+    values: dict[str, Any] = {k: v for k, v in options.items() if k not in beside}
+    values["model"] = pipe if isinstance(pipe, str) else type(pipe).__name__
+    for key in ("verifier", "evaluate", "search"):
+        if not isinstance(given := values.get(key), str | None):
+            values[key] = getattr(given, "name", getattr(given, "__name__", type(given).__name__))
+    return Settings.of(values)
+
+
+def _bench(
+    pipe: object, settings: Settings, book: Book, folder: Path | None, options: Options
+) -> Bench:
+    """The bench of specs and objects."""
     from noise_search.pipelines import loading
 
-    if all(isinstance(named, str | None) for named in (pipe, verifier, evaluate)):
-        return complete(chosen), build
-    completed = complete(chosen) if isinstance(pipe, str) else complete(chosen, pipe)
-
-    def bench_of(settings: Settings, book: Book, folder: Path | None) -> Bench:
-        options = options_of(settings, book, folder)
-        pipeline = (
-            loading.load(pipe, options) if isinstance(pipe, str) else loading.wrap(pipe, options)
-        )
-        judge = verifier_of(settings.verifier if verifier is None else verifier)
-        held_out = None if evaluate is None else verifier_of(evaluate)
-        return assemble(settings, book, pipeline, judge, held_out)
-
-    return completed, bench_of
+    verifier, evaluator = options.get("verifier"), options.get("evaluate")
+    made = options_of(settings, book, folder)
+    pipeline = loading.load(pipe, made) if isinstance(pipe, str) else loading.wrap(pipe, made)
+    judge = verifier_of(settings.verifier if verifier is None else verifier)
+    held_out = None if evaluator is None else verifier_of(evaluator)
+    return assemble(settings, book, pipeline, judge, held_out)
