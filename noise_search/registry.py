@@ -107,7 +107,7 @@ def build_search(text: str) -> Plan:
     Raises:
         UserError: the name or an option is unknown, or an option is out of its bounds.
     """
-    spec = parse(text)
+    spec = check_name("search", text)
     function = find("search", spec.name)
     if spec.target is not None or spec.items:
         raise UserError(f"search {text!r}: options are given as key=value in parentheses")
@@ -120,7 +120,10 @@ def check_name(kind: str, text: str) -> Spec:
     Raises:
         UserError: the text is not a spec, or nothing has that name.
     """
-    spec = parse(text)
+    try:
+        spec = parse(text)
+    except UserError as error:
+        raise UserError(f"{kind}: {error}") from None
     known = names(kind)
     if spec.name not in known:
         raise UserError(f"{kind}: unknown {kind} {spec.name!r}{nearest(spec.name, known)}")

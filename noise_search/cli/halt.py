@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from noise_search.errors import UserError
@@ -32,6 +32,8 @@ class Halted(Exception):  # noqa: N818 - a wish, not an error
 def resumable(out: Path, again: str | None = None) -> Iterator[None]:
     """A stretch of work in a folder that can be gone on with after it was stopped.
 
+    Where it fails before anything was made, the folder is left as it was found.
+
     Args:
         out: the folder.
         again: the command that goes on with it, if it is not `resume`.
@@ -40,13 +42,32 @@ def resumable(out: Path, again: str | None = None) -> Iterator[None]:
         Halted: it was stopped.
     """
     goes_on = f"go on with: {again or f'noise-search resume {shlex.quote(str(out))}'}"
+    fresh = not (out / "journal").exists()
+    made = next((p for p in (*reversed(out.parents), out) if not p.exists()), None)
     try:
         yield
     except KeyboardInterrupt as stop:
         code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
-        how = goes_on if (out / "journal").exists() else "nothing was made yet"
-        raise Halted(f"stopped; {how}", code) from None
+        kept = not (fresh and _forget(out, made))
+        raise Halted(f"stopped; {goes_on if kept else 'nothing was made yet'}", code) from None
     except Exception as error:
-        if not isinstance(error, UserError) and (out / "journal").exists():
+        kept = not (fresh and _forget(out, made))
+        if kept and not isinstance(error, UserError):
             error.add_note(goes_on)
         raise
+
+
+def _forget(out: Path, made: Path | None) -> bool:
+    """Remove a journal that holds nothing but its header, and the empty folders around it."""
+    journal = out / "journal"
+    if journal.exists() and journal.read_bytes().count(b"\n") > 1:
+        return False
+    journal.unlink(missing_ok=True)
+    with suppress(OSError):  # what is not empty stays
+        if (out / "live").is_dir():
+            (out / "live").rmdir()
+        for folder in (out, *out.parents):
+            if made is None or not folder.is_relative_to(made):
+                break
+            folder.rmdir()
+    return True

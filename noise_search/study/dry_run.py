@@ -7,6 +7,7 @@ for it the budget is the bound. Of what is not known nothing is said: it is neve
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -14,7 +15,7 @@ from typing import Protocol
 from noise_search.budget import UNITS, ZERO, Cost, Limits
 from noise_search.candidate import Candidate
 from noise_search.errors import UserError
-from noise_search.moves import Start
+from noise_search.moves import Plan, Start
 from noise_search.noise import Gaussian, digest
 from noise_search.problem import Ask, Batch, Prompt, resolve
 from noise_search.ranking import ByScore
@@ -143,14 +144,21 @@ def estimate(pricer: Pricer, jobs: Sequence[Job]) -> Estimate:
         pricer: knows the model's prices.
         jobs: the searches of one prompt, as the run itself would hold them.
     """
-    if any(_samples(pricer, job) > MOST_SAMPLES for job in jobs):
-        return _bounds(pricer, jobs)
-    held = [_hold(Priced(pricer, salt), jobs) for salt in range(SCORINGS)]
-    if any(cost != held[0] for cost in held):
-        return _bounds(pricer, jobs)
-    count, cost = held[0]
-    timed = any("microseconds" in job.limits for job in jobs)
-    return Estimate(count, {kind: getattr(cost, kind) for kind in _kinds(cost)}, not timed)
+    if all(_samples(pricer, job) <= MOST_SAMPLES for job in jobs):
+        held = [_hold(Priced(pricer, salt), jobs) for salt in range(SCORINGS)]
+        if all(cost == held[0] for cost in held):
+            count, cost = held[0]
+            timed = any("microseconds" in job.limits for job in jobs)
+            return Estimate(count, {k: getattr(cost, k) for k in _kinds(cost)}, not timed)
+    if len(jobs) == 1:
+        return _bound(pricer, jobs[0])
+    # what different searches share may depend on scores; apart, each costs at most this
+    apart: dict[Plan, list[Job]] = defaultdict(list)
+    for job in jobs:
+        apart[job.plan].append(job)
+    parts = list(apart.values()) if len(apart) > 1 else [[job] for job in jobs]
+    costs = [estimate(pricer, part) for part in parts]
+    return replace(sum(costs[1:], costs[0]), exact=False)
 
 
 def _hold(problem: Priced, jobs: Sequence[Job]) -> tuple[int, Cost]:
@@ -172,11 +180,6 @@ def _samples(pricer: Pricer, job: Job) -> int:
         limit // max(1, getattr(price, name)) for name, limit in _boundable(job.limits).items()
     ]
     return min(counts, default=0 if not job.limits else MOST_SAMPLES + 1)
-
-
-def _bounds(pricer: Pricer, jobs: Sequence[Job]) -> Estimate:
-    parts = [_bound(pricer, job) for job in jobs]
-    return sum(parts[1:], parts[0])
 
 
 def _bound(pricer: Pricer, job: Job) -> Estimate:
