@@ -63,9 +63,7 @@ def candidate_lines(candidates: Sequence[Candidate], book: Book) -> Iterator[dic
         }
 
 
-def write_folder(
-    out: Path, bench: Bench, results: Sequence[Result], overhead: Cost, header: Mapping[str, Any]
-) -> None:
+def write_folder(out: Path, bench: Bench, results: Sequence[Result], overhead: Cost) -> None:
     """Write everything but the journal; `run.json` comes last, so it tells a whole run."""
     unique = {c.name: c for result in results for c in result.candidates}
     write_lines(out / "candidates.jsonl", candidate_lines(list(unique.values()), bench.book))
@@ -74,7 +72,7 @@ def write_folder(
         write_images(out, bench, result, alone=len(results) == 1)
     if pictured:
         _write_overview(out / "sheet.png", bench, pictured)
-    write_json(out / "run.json", run_record(bench, results, unique, overhead, header))
+    write_json(out / "run.json", run_record(bench, results, unique, overhead))
 
 
 def write_images(out: Path, bench: Bench, result: Result, *, alone: bool) -> None:
@@ -120,27 +118,29 @@ def _cell(bench: Bench, winner: Winner) -> Cell:
 
 
 def run_record(
-    bench: Bench,
-    results: Sequence[Result],
-    unique: Mapping[Name, Candidate],
-    overhead: Cost,
-    header: Mapping[str, Any],
+    bench: Bench, results: Sequence[Result], unique: Mapping[Name, Candidate], overhead: Cost
 ) -> dict[str, Any]:
     """The contents of `run.json`."""
-    spent = sum((c.cost for c in unique.values()), ZERO)
+    return {
+        **run_facts(bench, list(unique.values()), overhead),
+        "budget": bench.settings.limits,
+        "results": [_result_record(r, alone=len(results) == 1) for r in results],
+    }
+
+
+def run_facts(bench: Bench, unique: Sequence[Candidate], overhead: Cost) -> dict[str, Any]:
+    """What `run.json` says of every kind of run: with what it was made, and what that cost."""
+    spent = sum((c.cost for c in unique), ZERO)
     return {
         "format": FORMAT,
         "settings": bench.settings.model_dump(),
-        **{k: v for k, v in header.items() if k in ("searches", "budgets", "seeds")},
-        "budget": bench.settings.limits,
         "spent": (spent + overhead).record(),
         "overhead": overhead.record(),
         "candidates": len(unique),
-        "failures": sum(c.failure is not None for c in unique.values()),
+        "failures": sum(c.failure is not None for c in unique),
         "exact": not bench.settings.fast,
         "model": dict(bench.pipeline.describe()),
         "versions": versions(),
-        "results": [_result_record(r, alone=len(results) == 1) for r in results],
     }
 
 

@@ -6,9 +6,8 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
@@ -27,6 +26,9 @@ from noise_search.study.settings import Settings
 from noise_search.study.watch import Silent, Watcher
 from noise_search.study.workers import Workers
 
+if TYPE_CHECKING:
+    from noise_search.study.compare import Comparison
+
 LIVE = "live"
 """The folder beside the journal where latents are kept while a run lasts."""
 
@@ -39,16 +41,16 @@ class Driven:
     overhead: Cost
 
 
-def plan_of(settings: Settings, search: str) -> Plan:
+def plan_of(settings: Settings, search: str | Plan) -> Plan:
     """The plan of a search under completed settings: refined where it searches on fewer steps."""
-    plan = build_search(search)
+    plan = build_search(search) if isinstance(search, str) else search
     steps, search_steps = settings.steps or 1, settings.search_steps or 1
     return plan if search_steps == steps else refined(plan, steps, settings.top_k)
 
 
-def jobs_of(prompts: Sequence[Prompt], settings: Settings) -> list[Job]:
-    """One job a prompt."""
-    plan = plan_of(settings, settings.search)
+def jobs_of(prompts: Sequence[Prompt], settings: Settings, plan: Plan | None = None) -> list[Job]:
+    """One job a prompt, with a plan or that of the settings' search."""
+    plan = plan_of(settings, plan or settings.search)
     return [
         Job(
             prompt,
@@ -72,6 +74,9 @@ def drive(
     watch: Watcher,
     journal: Journal | None = None,
     player: Player | None = None,
+    *,
+    label: str | None = None,
+    total: int | None = None,
 ) -> Driven:
     """Run jobs to their end.
 
@@ -81,6 +86,8 @@ def drive(
         watch: who looks on, and may stop it.
         journal: the checkpoint, or None for a run that is not kept.
         player: how batches are played.
+        label: what is run, for whoever looks on; how many searches, by default.
+        total: evaluations to expect, where searches share some; the sum of budgets, by default.
     """
 
     def listen(candidate: Candidate) -> None:
@@ -99,8 +106,8 @@ def drive(
         listen=listen,
         overhead=overhead.append,
     )
-    total = sum(job.limits.get("nfe", 0) for job in jobs) or None
-    watch.begin(f"{len(jobs)} searches", total)
+    whole = sum(job.limits.get("nfe", 0) for job in jobs) or None
+    watch.begin(label or f"{len(jobs)} searches", total or whole)
     try:
         outcomes = run.drive(jobs)
     finally:
@@ -201,7 +208,7 @@ def run_folder(
         if workers > 1:
             player = stack.enter_context(Workers(workers, settings, out / LIVE, book)).play
         driven = drive(bench, jobs, watch, journal, player)
-        results = conclude(bench, driven, settings.top_k, partial(write_folder, header=head))
+        results = conclude(bench, driven, settings.top_k, write_folder)
         if results and not (out / "run.json").exists():
             results[0].save(out)
         shutil.rmtree(out / LIVE, ignore_errors=True)
@@ -223,8 +230,10 @@ def make_folder(out: Path) -> None:
         raise UserError(f"out: cannot write to {out}: {error.strerror}") from None
 
 
-def resume(out: Path, *, workers: int = 1, watch: Watcher | None = None) -> list[Result]:
-    """Go on with a run from its journal.
+def resume(
+    out: Path, *, workers: int = 1, watch: Watcher | None = None
+) -> list[Result] | Comparison:
+    """Go on with a run, or a comparison, from its journal.
 
     Raises:
         UserError: the folder holds no run that can be resumed.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, overload
 
@@ -85,9 +85,11 @@ class _Listener:
 @overload
 def search(pipe: object, prompt: str, **options: Unpack[Options]) -> Result: ...
 @overload
-def search(pipe: object, prompt: Sequence[str], **options: Unpack[Options]) -> list[Result]: ...
 def search(
-    pipe: object, prompt: str | Sequence[str], **options: Unpack[Options]
+    pipe: object, prompt: list[str] | tuple[str, ...], **options: Unpack[Options]
+) -> list[Result]: ...
+def search(
+    pipe: object, prompt: str | list[str] | tuple[str, ...], **options: Unpack[Options]
 ) -> Result | list[Result]:
     """Search for better noise under a budget.
 

@@ -1,0 +1,227 @@
+"""The picture of a comparison: quality against what was spent, with bands and direct labels."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import log2
+from typing import Any
+
+from noise_search.study.tables import SINGLE, Row, Tables, is_steps
+
+Axes = Any
+Figure = Any
+# matplotlib's own types are partial: whatever takes keywords is unknown to a strict checker
+
+WIDE, HIGH, DOTS = 9.0, 4.3, 200
+"""Inches, and dots an inch: 1,800 pixels wide, legible at 900."""
+INK, FAINT, GREY, PAPER = "#26282b", "#8a8d91", "#77797d", "#ffffff"
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#a8509a", "#c28e00", "#3f9bcf", "#7a4b1e", "#333399")
+"""Okabe and Ito's colours, told apart by colour-blind eyes, a little darker to be read as text."""
+HOUSE = {"random": 0, "prune": 1, "zero-order": 2, "paths": 3}
+"""Places of the usual searches in the palette, the same in every picture."""
+MARKERS = ("o", "D", "s", "^", "v", "P", "X", "h")
+
+
+@dataclass
+class Line:
+    """One search's curve: points of (spent, mean, low, high), in order of what was spent."""
+
+    search: str
+    points: list[tuple[float, float, float | None, float | None]] = field(
+        default_factory=list[tuple[float, float, float | None, float | None]]
+    )
+
+
+def curve_png(tables: Tables, prompts: int, seeds: int) -> bytes:
+    """The picture as PNG: the evaluator's verdict beside the verifier's score, against NFE.
+
+    Args:
+        tables: the comparison's.
+        prompts: how many prompts, for the caption.
+        seeds: how many seeds of each.
+    """
+    from matplotlib import figure as figures
+
+    metrics = [*tables.evaluators[:1], *tables.verifiers[:1]]
+    figure: Figure = figures.Figure(figsize=(WIDE, HIGH), dpi=DOTS, facecolor=PAPER)
+    rows = tables.rows()
+    panels = figure.subplots(1, len(metrics), squeeze=False)[0]
+    figure.subplots_adjust(left=0.06, right=0.885, top=0.83, bottom=0.2, wspace=0.42)
+    for axes, metric in zip(panels, metrics, strict=True):
+        _panel(axes, tables, [row for row in rows if row.metric == metric], metric)
+    _caption(figure, tables, prompts, seeds)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def lines_of(rows: Sequence[Row], scale: float = 1.0) -> list[Line]:
+    """The rows of one metric as curves, in the order of the comparison."""
+    lines: dict[str, Line] = {}
+    for row in rows:
+        if row.search != SINGLE:
+            line = lines.setdefault(row.search, Line(row.search))
+            low = None if row.low is None else row.low * scale
+            high = None if row.high is None else row.high * scale
+            line.points.append((row.spent, row.mean * scale, low, high))
+    for line in lines.values():
+        line.points.sort()
+    return list(lines.values())
+
+
+def colours(searches: Sequence[str]) -> Mapping[str, str]:
+    """A colour a search: its own for the usual ones, the next free one for others."""
+    found: dict[str, str] = {}
+    free = list(range(len(HOUSE), len(PALETTE)))
+    for search in searches:
+        own = HOUSE.get(search)
+        if is_steps(search):
+            found[search] = GREY
+        elif own is not None:
+            found[search] = PALETTE[own]
+        else:
+            found[search] = PALETTE[free.pop(0) if free else 0]
+    return found
+
+
+def _panel(axes: Axes, tables: Tables, rows: Sequence[Row], metric: str) -> None:
+    share = tables.is_share(metric)
+    scale = 100.0 if share else 1.0
+    lines = lines_of(rows, scale)
+    colour = colours([line.search for line in lines])
+    for line in lines:
+        _draw(axes, line, colour[line.search], len(lines))
+    _reference(axes, rows, scale)
+    _axis(axes, rows)
+    held_out = metric in tables.evaluators
+    title = f"Right pictures, in %, by {metric}" if share else f"Mean score by {metric}"
+    axes.set_title(title, loc="left", fontsize=10.5, color=INK, pad=20, fontweight="bold")
+    said = "judges the winners; held out of the search" if held_out else "guides the search"
+    axes.text(0, 1.03, said, transform=axes.transAxes, fontsize=8.5, color=GREY)
+    _label(axes, lines, colour)
+
+
+def _draw(axes: Axes, line: Line, colour: str, count: int) -> None:
+    x = [point[0] for point in line.points]
+    y = [point[1] for point in line.points]
+    plain = is_steps(line.search)
+    marker = "" if plain else MARKERS[HOUSE.get(line.search, len(HOUSE)) % len(MARKERS)]
+    style = (0, (4, 2)) if plain else "-"
+    axes.plot(
+        x, y, color=colour, linestyle=style, linewidth=1.9, marker=marker, markersize=4.2, zorder=3
+    )
+    banded = [point for point in line.points if point[2] is not None and point[3] is not None]
+    if banded:
+        axes.fill_between(
+            [p[0] for p in banded],
+            [float(p[2] or 0.0) for p in banded],
+            [float(p[3] or 0.0) for p in banded],
+            color=colour,
+            alpha=0.16 if count <= 3 else 0.10,
+            linewidth=0,
+            zorder=1,
+        )
+
+
+def _reference(axes: Axes, rows: Sequence[Row], scale: float) -> None:
+    """One sample without a search: a point with its band, and a line to measure gains from."""
+    for row in rows:
+        if row.search != SINGLE:
+            continue
+        mean = row.mean * scale
+        axes.axhline(mean, color=FAINT, linewidth=0.8, linestyle=":", zorder=2)
+        if row.low is not None and row.high is not None:
+            axes.vlines(
+                row.spent, row.low * scale, row.high * scale, color=INK, linewidth=1.1, zorder=4
+            )
+        axes.plot([row.spent], [mean], marker="o", color=INK, markersize=4.6, zorder=4)
+        axes.annotate(
+            "one sample",
+            (row.spent, mean),
+            xytext=(6, -11),
+            textcoords="offset points",
+            fontsize=8.5,
+            color=INK,
+        )
+
+
+def _axis(axes: Axes, rows: Sequence[Row]) -> None:
+    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+    axes.set_xscale("log", base=2)
+    ticks = sorted({2 ** round(log2(row.spent)) for row in rows if row.spent > 0})
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.set_xlabel("denoiser evaluations for one picture (NFE)", fontsize=9, color=INK)
+    axes.tick_params(labelsize=8.5, color=FAINT, labelcolor=INK, length=3)
+    axes.grid(axis="y", color="#e6e7e9", linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(FAINT)
+
+
+def _label(axes: Axes, lines: Sequence[Line], colour: Mapping[str, str]) -> None:
+    """Names at the ends of their curves, moved apart where they would touch."""
+    low, high = axes.get_ylim()
+    ends = sorted((line for line in lines if line.points), key=lambda line: line.points[-1][1])
+    wanted = [line.points[-1][1] for line in ends]
+    right = max((line.points[-1][0] for line in ends), default=1.0)
+    for line, y in zip(ends, spread(wanted, (high - low) * 0.062), strict=True):
+        x = line.points[-1][0]
+        name = line.search if len(line.search) <= 22 else line.search[:21] + "…"
+        axes.annotate(
+            name,
+            (x, line.points[-1][1]),
+            xytext=(right * 1.08, y),
+            textcoords="data",
+            fontsize=9,
+            color=colour[line.search],
+            va="center",
+            annotation_clip=False,
+            fontweight="bold",
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour[line.search],
+                "linewidth": 0.6,
+                "shrinkA": 1,
+                "shrinkB": 3,
+            },
+        )
+
+
+def spread(wanted: Sequence[float], gap: float) -> list[float]:
+    """Heights of labels: as wanted where they fit, else moved apart as little as can be.
+
+    >>> spread([1.0, 1.0, 5.0], 1.0)
+    [0.5, 1.5, 5.0]
+
+    Args:
+        wanted: heights in ascending order.
+        gap: the least distance between two.
+    """
+    blocks: list[list[float]] = []
+    for height in wanted:
+        blocks.append([height])
+        while len(blocks) > 1 and _top(blocks[-2], gap) + gap > _bottom(blocks[-1], gap):
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    return [_bottom(block, gap) + i * gap for block in blocks for i in range(len(block))]
+
+
+def _bottom(block: Sequence[float], gap: float) -> float:
+    """Where the lowest label of a block lies, so that the block sits amid what it wanted."""
+    return sum(block) / len(block) - gap * (len(block) - 1) / 2
+
+
+def _top(block: Sequence[float], gap: float) -> float:
+    return _bottom(block, gap) + gap * (len(block) - 1)
+
+
+def _caption(figure: Figure, tables: Tables, prompts: int, seeds: int) -> None:
+    said = f"{prompts} prompts x {seeds} seeds. Shaded: 95 % bands over prompts."
+    if any(is_steps(entry.search) for entry in tables.entries):
+        said += " Dashed: the whole budget spent on denoising steps of a single picture."
+    figure.text(0.06, 0.035, said, fontsize=8.5, color=GREY)
