@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Concatenate, ParamSpec
 
 from noise_search.candidate import Candidate
+from noise_search.errors import UserError
 from noise_search.moves import Continue, Plan, Search, Spent, Start
 from noise_search.noise import Gaussian, Splice
 from noise_search.spend import watched, within
@@ -61,17 +62,28 @@ def refined(plan: Plan, steps: int, keep: int = 1) -> Plan:
         plan: the search, on the task's own schedule.
         steps: evaluations of the final schedule.
         keep: how many winners are made again.
+
+    Raises:
+        UserError: the search goes back along its paths: their noise has no meaning elsewhere.
     """
 
     def search(task: Task) -> Search:
         inner = task.keeping(task.price(Start(Gaussian(0), steps=steps)) * keep)
         seen: list[Candidate] = []
+
+        def see(found: list[Candidate]) -> None:
+            if any(isinstance(c.noise, Splice) for c in found):
+                raise UserError(
+                    "search_steps: this search goes back along its paths, which exist on their "
+                    "own schedule only; leave search_steps equal to steps"
+                )
+            seen.extend(found)
+
         try:
-            handed = yield from within(watched(plan(inner), seen.extend), inner)
+            handed = yield from within(watched(plan(inner), see), inner)
         except Spent:
             handed = []
         pool = handed or [c for c in seen if c.finished]
-        plain = [c for c in pool if not isinstance(c.noise, Splice)]
-        return (yield [Start(c.noise, steps=steps) for c in task.top(plain, keep)])
+        return (yield [Start(c.noise, steps=steps) for c in task.top(pool, keep)])
 
     return search

@@ -6,10 +6,14 @@ from bisect import bisect_left
 from math import ceil
 
 from noise_search.budget import ZERO, Cost
+from noise_search.errors import UserError
 from noise_search.moves import END, Continue, Search, Start
 from noise_search.noise import Gaussian
 from noise_search.searches.options import Share, Shares
 from noise_search.task import Task
+
+MOST = 1 << 20
+"""A budget that pays for so many seeds limits nothing."""
 
 
 def prune(task: Task, at: Shares = (0.25, 0.5), keep: Share = 0.5) -> Search:
@@ -22,6 +26,9 @@ def prune(task: Task, at: Shares = (0.25, 0.5), keep: Share = 0.5) -> Search:
         task: what the search works with.
         at: checkpoints, as fractions of the steps.
         keep: the part kept at each, rounded up.
+
+    Raises:
+        UserError: the budget does not limit how many seeds can begin.
     """
     stages = [*sorted({max(1, round(f * task.stages)) for f in at} - {task.stages}), END]
     rungs = _rungs(task, stages)
@@ -32,8 +39,10 @@ def prune(task: Task, at: Shares = (0.25, 0.5), keep: Share = 0.5) -> Search:
             total, alive = total + rung * alive, ceil(alive * keep)
         return total
 
-    unaffordable = bisect_left(range(1, 1 << 20), True, key=lambda n: not task.affords(bracket(n)))
-    found = yield [Start(task.fresh(), until=stages[0]) for _ in range(max(1, unaffordable))]
+    seeds = bisect_left(range(1, MOST), True, key=lambda n: not task.affords(bracket(n)))
+    if seeds == MOST - 1:
+        raise UserError("search prune: it needs a budget that counts, such as 64nfe")
+    found = yield [Start(task.fresh(), until=stages[0]) for _ in range(max(1, seeds))]
     for stage in stages[1:]:
         kept = task.top(found, ceil(len(found) * keep))
         found = yield [Continue(c, c.noise, stage) for c in kept]
