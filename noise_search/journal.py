@@ -87,6 +87,10 @@ class Journal:
         run: what identifies the run: resuming under another is refused.
         book: filled with the recipes found.
 
+    Attributes:
+        overhead: what was spent again, in this life of the run and those before.
+        grew: whether anything was kept in this life.
+
     Raises:
         UserError: the file is another run's, damaged, or in use.
     """
@@ -95,6 +99,7 @@ class Journal:
         self.path = path
         self.book = book
         self.overhead = ZERO
+        self.grew = False
         self._played: dict[Name, Candidate] = {}
         self._known: set[Name] = set()
         self._lines = 0
@@ -159,6 +164,7 @@ class Journal:
             self.overhead += batch.overhead
             records.append({"overhead": batch.overhead.record()})
         self._append(records)
+        self.grew = True
 
     def _append(self, records: list[dict[str, Any]]) -> None:
         lines = [encode({"n": self._lines + i, **r}) for i, r in enumerate(records)]

@@ -112,7 +112,7 @@ def drive(
         outcomes = run.drive(jobs)
     finally:
         watch.end()
-    return Driven(outcomes, journal.overhead if journal else sum(overhead, ZERO))
+    return Driven(outcomes, sum(overhead, ZERO) if journal is None else journal.overhead)
 
 
 def conclude(bench: Bench, driven: Driven, keep: int, write: Callable[..., None]) -> list[Result]:
@@ -209,7 +209,7 @@ def run_folder(
             player = stack.enter_context(Workers(workers, settings, out / LIVE, book)).play
         driven = drive(bench, jobs, watch, journal, player)
         results = conclude(bench, driven, settings.top_k, write_folder)
-        if results and not (out / "run.json").exists():
+        if results and (journal.grew or not (out / "run.json").exists()):
             results[0].save(out)
         shutil.rmtree(out / LIVE, ignore_errors=True)
     return results
