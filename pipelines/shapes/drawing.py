@@ -86,9 +86,7 @@ def _propose(
     return xy, size, apart & _related(layouts, xy, groups)
 
 
-def _related(
-    layouts: Sequence[Layout], xy: Floats, groups: NDArray[np.int64]
-) -> NDArray[np.bool_]:
+def _related(layouts: Sequence[Layout], xy: Floats, groups: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which placements (B, T) keep the relation, for each object of group 0 against group 1."""
     none = -1
     relation = np.array([none if lay.relation is None else lay.relation for lay in layouts])

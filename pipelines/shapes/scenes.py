@@ -56,7 +56,7 @@ WORDS = tuple(
 """Every word of the language, sorted."""
 
 
-class UnknownWord(ValueError):
+class UnknownWord(ValueError):  # noqa: N818  # the word is what matters, not that it failed
     """A word outside the language; ``word`` is the word, ``known`` is :data:`WORDS`."""
 
     def __init__(self, word: str, known: tuple[str, ...] = WORDS) -> None:
