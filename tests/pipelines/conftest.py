@@ -6,61 +6,17 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import PixArtTransformer2DModel
-from transformers import DistilBertConfig, DistilBertModel
 
-from noise_search.pipelines.shapes.components import (
-    ddim_scheduler,
-    flow_scheduler,
-    new_tokenizer,
-)
 from noise_search.pipelines.shapes.pipeline import ShapesPipeline
+from tests.pipelines.tiny import SCHEDULERS, save_tiny
 
 Load = Callable[..., Any]
-
-
-def _tiny_parts() -> tuple[Any, Any, Any]:
-    """A tokenizer, a text encoder and a transformer of random weights that do have effect."""
-    tokenizer = new_tokenizer()
-    with torch.random.fork_rng():
-        torch.manual_seed(7)
-        encoder = DistilBertModel(
-            DistilBertConfig(
-                vocab_size=len(tokenizer),
-                max_position_embeddings=tokenizer.model_max_length,
-                dim=16,
-                n_layers=1,
-                n_heads=2,
-                hidden_dim=32,
-                dropout=0.0,
-                attention_dropout=0.0,
-                initializer_range=0.5,
-                pad_token_id=0,
-            )
-        )
-        transformer = PixArtTransformer2DModel(
-            num_attention_heads=2,
-            attention_head_dim=8,
-            in_channels=3,
-            out_channels=3,
-            num_layers=2,
-            cross_attention_dim=16,
-            sample_size=32,
-            patch_size=4,
-            use_additional_conditions=False,
-            caption_channels=16,
-        )
-    return tokenizer, encoder.eval(), transformer.eval()
 
 
 @pytest.fixture(scope="session")
 def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Shapes pipelines of tiny random weights, as folders in diffusers' format."""
-    folders: dict[str, Path] = {}
-    for kind, scheduler in (("flow", flow_scheduler()), ("ddim", ddim_scheduler())):
-        folders[kind] = tmp_path_factory.mktemp(kind)
-        ShapesPipeline(*_tiny_parts(), scheduler).save_pretrained(folders[kind])
-    return folders
+    return {kind: save_tiny(kind, tmp_path_factory.mktemp(kind)) for kind in SCHEDULERS}
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +25,7 @@ def load_tiny(tiny_folders: dict[str, Path]) -> Load:
 
     def load(kind: str, dtype: torch.dtype = torch.float32) -> Any:
         pipe: Any = ShapesPipeline
-        pipe = pipe.from_pretrained(tiny_folders[kind], torch_dtype=dtype)
+        pipe = pipe.from_pretrained(tiny_folders[kind]).to(dtype)
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
