@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -287,7 +288,12 @@ def shapes(spec: Spec, options: Options, /) -> Pipeline:
     if not (folder / "model_index.json").is_file():
         raise UserError(f"model {spec}: its weights are missing from {folder}; install it again")
     pipe: Any = ShapesPipeline
-    pipe = pipe.from_pretrained(folder, torch_dtype=getattr(torch, options.dtype))
+    with _quietly():
+        pipe = pipe.from_pretrained(folder)
+    for module in pipe.components.values():
+        if isinstance(module, torch.nn.Module):
+            # Not the model's own method, which warns of modules to keep in fp32: it has none.
+            torch.nn.Module.to(module, getattr(torch, options.dtype))
     pipe.to(options.device)
     if options.guidance_scale is None:
         options = replace(options, guidance_scale=_DEFAULTS["shapes"].guidance_scale)
@@ -317,6 +323,22 @@ def wrap(pipe: Any, options: Options) -> Pipeline:
         states=options.states,
         fast=options.fast,
     )
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """No bars while a model of a few megabytes is loaded; put back as they were."""
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    shown = [bars for bars in (of_diffusers, of_transformers) if bars.is_progress_bar_enabled()]
+    for bars in shown:
+        bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for bars in shown:
+            bars.enable_progress_bar()
 
 
 def _analytic(distribution: Any, options: Options, path: Family) -> Pipeline:

@@ -1,0 +1,563 @@
+"""A diffusers pipeline driven from outside: bit-equal to plain calls, cut anywhere, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler
+from torch import Tensor
+
+from noise_search.budget import ZERO, Cost
+from noise_search.errors import UserError
+from noise_search.moves import END, Continue, Start
+from noise_search.noise import Book, Gaussian, Neighbor, seed_from
+from noise_search.pipelines.diffusers import DiffusersPipeline
+from noise_search.pipelines.states import States
+from noise_search.problem import Prompt
+from noise_search.samplers import ddim_step, from_flow, linear
+from tests.pipelines.conftest import Load
+from tests.pipelines.playing import Made, Player
+
+STEPS, WIDTH = 5, 4
+PROMPTS = [
+    Prompt("a", "a red circle"),
+    Prompt("b", "two blue squares"),
+    Prompt("c", "a green triangle left of a cyan square"),
+    Prompt("d", "three yellow circles and a red square"),
+]
+WITHOUT = ("blue", "", "a", "red")
+NEGATIVES = [Prompt(p.name, p.text, n) for p, n in zip(PROMPTS, WITHOUT, strict=True)]
+KINDS = [("flow", 0.0), ("flow", 0.6), ("ddim", 0.0), ("ddim", 1.0)]
+SCHEDULERS: dict[str, Any] = {
+    "flow shifted": FlowMatchEulerDiscreteScheduler(shift=3.0),
+    "flow karras": FlowMatchEulerDiscreteScheduler(use_karras_sigmas=True),
+    "ddim v leading": DDIMScheduler(
+        prediction_type="v_prediction", set_alpha_to_one=False, steps_offset=1, clip_sample=False
+    ),
+    "ddim sample linspace": DDIMScheduler(prediction_type="sample", timestep_spacing="linspace"),
+    "ddim trailing odd": DDIMScheduler(timestep_spacing="trailing"),
+}
+each_kind = pytest.mark.parametrize(("kind", "eta"), KINDS)
+
+
+def player(pipe: Any, scale: float = 3.0, steps: int = STEPS, **more: Any) -> Player:
+    book = Book()
+    more = {"width": WIDTH, "arguments": {"guidance_scale": scale}, **more}
+    return Player(DiffusersPipeline(pipe, book, **more), book, steps)
+
+
+def noise(seed: int, step: int = 0) -> Tensor:
+    generator = torch.Generator("cpu").manual_seed(seed_from("step", seed, step) if step else seed)
+    return torch.randn((3, 32, 32), generator=generator)
+
+
+def plain(
+    pipe: Any,
+    prompts: Sequence[Prompt],
+    latents: Sequence[Tensor],
+    scale: float = 3.0,
+    **more: Any,
+) -> list[np.ndarray]:
+    negative = None if prompts[0].negative is None else [p.negative for p in prompts]
+    images = pipe(
+        [p.text for p in prompts],
+        negative_prompt=negative,
+        num_inference_steps=STEPS,
+        guidance_scale=scale,
+        latents=torch.stack(list(latents)).to(pipe.transformer.dtype),
+        **more,
+    ).images
+    return [np.asarray(image) for image in images]
+
+
+def state(play: Player, made: Made) -> Any:
+    found = play.pipeline.states.get(made.candidate.name, "torch")  # type: ignore[attr-defined]
+    assert found is not None
+    return found
+
+
+def same(found: Any, wanted: Any) -> None:
+    assert np.array_equal(found, wanted)
+
+
+def same_paths(play: Player, one: Made, other: Made) -> None:
+    """Bit-equal latents say more than equal pixels of 8 bits."""
+    assert torch.equal(state(play, one)["x"], state(play, other)["x"])
+    same(one.pixels, other.pixels)
+
+
+@contextmanager
+def hooked(module: torch.nn.Module, hook: Any, before: bool = False) -> Iterator[None]:
+    register = module.register_forward_pre_hook if before else module.register_forward_hook
+    handle = register(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def counted(module: torch.nn.Module) -> Iterator[list[int]]:
+    """Rows of every call of a module, seen from within."""
+    rows: list[int] = []
+
+    def hook(_: Any, inputs: Any, output: Any) -> None:
+        rows.append(len(output[0]))
+
+    with hooked(module, hook):
+        yield rows
+
+
+@pytest.mark.parametrize("kind", ["flow", "ddim"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+@pytest.mark.parametrize("prompts", [PROMPTS, NEGATIVES])
+def test_a_whole_path_is_a_plain_call(
+    load_tiny: Load, kind: str, dtype: torch.dtype, scale: float, prompts: list[Prompt]
+) -> None:
+    pipe = load_tiny(kind, dtype)
+    rows = player(pipe, scale).play([Start(Gaussian(i)) for i in range(4)], prompts)
+    wanted = plain(pipe, prompts, [noise(i) for i in range(4)], scale)
+    for row, picture in zip(rows, wanted, strict=True):
+        assert row.played.failure is None
+        same(row.pixels, picture)
+        assert row.cost == Cost(nfe=STEPS, forwards=STEPS * (1 + (scale > 1)))
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_schedulers_of_other_settings(load_tiny: Load, name: str) -> None:
+    pipe = load_tiny("flow")
+    pipe.scheduler = SCHEDULERS[name]
+    steps = 7 if name.endswith("odd") else STEPS
+    play = player(pipe, steps=steps)
+    rows = play.play([Start(Gaussian(i)) for i in range(4)], PROMPTS)
+    latents = torch.stack([noise(i) for i in range(4)])
+    wanted = pipe(
+        [p.text for p in PROMPTS],
+        num_inference_steps=steps,
+        guidance_scale=3.0,
+        latents=latents,
+        output_type="latent",
+    ).images
+    for i, row in enumerate(rows):
+        assert torch.equal(state(play, row)["x"], wanted[i])
+    for cut in range(1, steps):
+        half = play.one(Start(Gaussian(1), until=cut), PROMPTS[1])
+        other = play.one(Continue(half.candidate, Gaussian(9)), PROMPTS[1])
+        same_paths(play, other, rows[1])
+
+
+@each_kind
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("cut", range(1, STEPS))
+def test_a_path_cut_anywhere_is_the_whole_path(
+    load_tiny: Load, kind: str, eta: float, dtype: torch.dtype, cut: int
+) -> None:
+    play = player(load_tiny(kind, dtype), eta=eta)
+    whole = play.start(3)
+    half = play.start(3, cut)
+    same_paths(play, play.one(Continue(half.candidate, Gaussian(3))), whole)
+    again = play.one(Continue(half.candidate, Gaussian(3), until=cut + 1, look=False))
+    if not again.candidate.finished:
+        same_paths(play, play.one(Continue(again.candidate, Gaussian(3))), whole)
+    assert play.overhead == ZERO
+
+
+def test_a_random_path_is_the_schedulers_own(
+    load_tiny: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = load_tiny("ddim")
+    row = player(pipe, eta=0.7, width=1).start(3)
+    drawn = iter(range(1, STEPS + 1))
+    monkeypatch.setattr(
+        "diffusers.schedulers.scheduling_ddim.randn_tensor",
+        lambda *_, **__: noise(3, next(drawn))[None],
+    )
+    same(row.pixels, plain(pipe, PROMPTS[:1], [noise(3)], eta=0.7)[0])
+
+
+def test_a_random_path_of_a_flow_is_ddim_on_the_linear_path(load_tiny: Load) -> None:
+    pipe = load_tiny("flow")
+    play = player(pipe, eta=0.7, width=1)
+    row = play.start(3)
+    with torch.no_grad():
+        embeds, mask, no_embeds, no_mask = pipe.encode_prompt(PROMPTS[0].text)
+        pipe._guidance_scale = 3.0
+        pipe.scheduler.set_timesteps(STEPS)
+        x, sigmas = noise(3)[None], pipe.scheduler.sigmas.tolist()
+        for i, t in enumerate(pipe.scheduler.timesteps):
+            both, masks = torch.cat([no_embeds, embeds]), torch.cat([no_mask, mask])
+            now, then = linear(sigmas[i]), linear(sigmas[i + 1])
+            parts = from_flow(x, pipe._predict(x, t, both, masks), now)
+            x = ddim_step(parts, now, then, 0.7, noise(3, i + 1)[None])
+    torch.testing.assert_close(state(play, row)["x"], x[0], rtol=0, atol=3e-6)
+
+
+@each_kind
+def test_branches_of_one_candidate(load_tiny: Load, kind: str, eta: float) -> None:
+    play = player(load_tiny(kind), eta=eta)
+    half = play.start(3, 2).candidate
+    one, other, third = play.play([Continue(half, Gaussian(s)) for s in (11, 12, 11)])
+    assert np.array_equal(one.pixels, other.pixels) == (eta == 0.0)
+    same(one.pixels, third.pixels)
+
+
+@each_kind
+def test_going_back(load_tiny: Load, kind: str, eta: float) -> None:
+    play = player(load_tiny(kind), eta=eta)
+    parents = [play.start(3, 3), play.start(3, END)]
+    for parent in parents:
+        for rewind in range(1, parent.candidate.stage + 1):
+            begin = parent.candidate.stage - rewind
+            move = Continue(parent.candidate, Gaussian(9), until=begin + 1, rewind=rewind)
+            back = play.one(move)
+            assert back.cost.nfe == 1
+            assert back.played.failure is None
+            if begin == 0 and kind == "flow":  # pure noise: nothing of the parent is left
+                same(back.pixels, play.start(9, 1).pixels)
+
+
+def test_going_back_is_the_forward_kernel(load_tiny: Load) -> None:
+    play = player(load_tiny("flow"))
+    whole = play.start(3)
+    x = state(play, whole)["x"].double()
+    captured: list[Tensor] = []
+
+    def hook(_: Any, inputs: Any) -> None:
+        captured.append(inputs[0])
+
+    pipe = play.pipeline.pipe  # type: ignore[attr-defined]
+    with hooked(pipe.transformer, hook, before=True):
+        play.one(Continue(whole.candidate, Gaussian(9), until=3, rewind=3))
+    sigma = pipe.scheduler.__class__.from_config(pipe.scheduler.config)
+    sigma.set_timesteps(STEPS)
+    s = float(sigma.sigmas[2])
+    wanted = (1 - s) * x + s * noise(9, -2).double()
+    assert torch.equal(captured[0][0], wanted.float())
+
+
+@each_kind
+def test_looking_ahead(load_tiny: Load, kind: str, eta: float) -> None:
+    play = player(load_tiny(kind), eta=eta)
+    ahead = play.start(3, 2, lookahead=2)
+    assert ahead.cost == Cost(nfe=4, forwards=8)
+    same_paths(play, play.one(Continue(ahead.candidate, Gaussian(3))), play.start(3))
+    if eta == 0.0:
+        same(ahead.pixels, play.start(3, 4).pixels)
+        same(play.start(3, 3, lookahead=9).pixels, play.start(3).pixels)
+    assert not np.array_equal(ahead.pixels, play.start(3, 2).pixels)
+
+
+def test_a_waypoint_shows_nothing(load_tiny: Load) -> None:
+    waypoint = player(load_tiny("flow")).start(3, 2, look=False, lookahead=2)
+    assert waypoint.pixels is None
+    assert waypoint.cost == Cost(nfe=2, forwards=4)
+
+
+@each_kind
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_row_does_not_depend_on_its_neighbours(
+    load_tiny: Load, kind: str, eta: float, dtype: torch.dtype
+) -> None:
+    pipe = load_tiny(kind, dtype)
+    alone = player(pipe, eta=eta).one(Start(Gaussian(3)), NEGATIVES[0])
+    for count in range(2, WIDTH + 1):
+        for position in range(count):
+            play = player(pipe, eta=eta)
+            moves = [Start(Gaussian(20 + i)) for i in range(count)]
+            prompts = NEGATIVES[1:][:count]
+            moves[position] = Start(Gaussian(3))
+            prompts = [*prompts[:position], NEGATIVES[0], *prompts[position:]][:count]
+            row = play.play(moves, prompts)[position]
+            same(row.pixels, alone.pixels)
+
+
+def test_rows_of_different_lengths_share_no_call(load_tiny: Load) -> None:
+    pipeline = player(load_tiny("flow")).pipeline
+    play = player(load_tiny("flow"))
+    asks = [
+        play.ask(Start(Gaussian(1))),
+        play.ask(Start(Gaussian(1), until=2)),
+        play.ask(Start(Gaussian(1), until=2, look=False)),
+        play.ask(Start(Gaussian(1), until=2, lookahead=1)),
+        play.ask(Start(Gaussian(1), steps=6)),
+        play.ask(Start(Gaussian(1)), NEGATIVES[0]),
+    ]
+    assert len({pipeline.lane(ask) for ask in asks}) == len(asks)
+    assert pipeline.lane(asks[0]) == pipeline.lane(play.ask(Start(Gaussian(2)), PROMPTS[1]))
+
+
+@each_kind
+def test_the_ledger_counts_what_the_denoiser_was_given(
+    load_tiny: Load, kind: str, eta: float
+) -> None:
+    pipe = load_tiny(kind)
+    play = player(pipe, eta=eta)
+    with counted(pipe.transformer) as rows:
+        a = play.play([Start(Gaussian(s), until=3, lookahead=1) for s in range(4)], PROMPTS)
+        b = play.play([Continue(m.candidate, Gaussian(9), rewind=2) for m in a], PROMPTS)
+        c = play.play([Continue(b[0].candidate, Gaussian(s), rewind=1, until=5) for s in range(2)])
+    # The padding of the last batch, 2 rows of 4, has no line.
+    assert sum(rows) == sum(m.cost.forwards for m in [*a, *b]) + 2 * sum(m.cost.forwards for m in c)
+    assert play.overhead == ZERO
+
+
+def test_a_process_that_only_goes_on_pays_once_to_learn_the_answers_shape(
+    load_tiny: Load, tmp_path: Path
+) -> None:
+    first = player(load_tiny("flow"), states=States(tmp_path))
+    half = first.start(3, 2)
+    pipe = load_tiny("flow")
+    other = player(pipe, states=States(tmp_path))
+    other.book.add(Gaussian(3))
+    with counted(pipe.transformer) as rows:
+        row = other.one(Continue(half.candidate, Gaussian(3)))
+        assert other.overhead == Cost(nfe=WIDTH, forwards=2 * WIDTH)
+        other.one(Continue(half.candidate, Gaussian(3), until=4))
+        assert other.overhead == Cost(nfe=WIDTH, forwards=2 * WIDTH)
+    assert sum(rows) == 2 * WIDTH * (3 + 2) + other.overhead.forwards
+    same(row.pixels, first.one(Continue(half.candidate, Gaussian(3))).pixels)
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+@pytest.mark.parametrize("until", [2, END])
+@each_kind
+def test_a_broken_row_fails_alone_and_is_charged(
+    load_tiny: Load, kind: str, eta: float, broken: float, until: int
+) -> None:
+    pipe = load_tiny(kind)
+    moves = [Start(Gaussian(s), until=until) for s in range(4)]
+    sound = player(pipe, eta=eta).play(moves, PROMPTS)
+
+    def hook(_: Any, inputs: Any, output: Any) -> Any:
+        answer = output[0].clone()
+        answer[WIDTH + 1] = broken  # of the doubled batch: the second row, as it is wanted
+        return (answer, *output[1:])
+
+    play = player(pipe, eta=eta)
+    with hooked(pipe.transformer, hook):
+        rows = play.play(moves, PROMPTS)
+    for i, (row, other) in enumerate(zip(rows, sound, strict=True)):
+        assert row.cost == other.cost
+        if i == 1:
+            assert row.played.failure == "latents are not finite"
+            assert row.pixels is None
+        else:
+            assert row.played.failure is None
+            same(row.pixels, other.pixels)
+
+
+@pytest.mark.parametrize(("value", "reason"), [(-9.0, "the picture is black"), (9.0, "is flat")])
+def test_black_and_flat_pictures_are_failures(load_tiny: Load, value: float, reason: str) -> None:
+    pipe = load_tiny("ddim")
+    pipe.scheduler = DDIMScheduler(prediction_type="sample", timestep_spacing="trailing")
+
+    def hook(_: Any, inputs: Any, output: Any) -> Any:
+        return (torch.full_like(output[0], value),)
+
+    play = player(pipe)
+    with hooked(pipe.transformer, hook):
+        finished, preview = play.start(3), play.start(3, 2)
+    assert finished.played.failure is not None
+    assert reason in finished.played.failure
+    assert finished.cost.nfe == STEPS
+    assert preview.played.failure is None
+
+
+def test_lost_states_are_made_again(load_tiny: Load) -> None:
+    def chain(kind: str, eta: float, states: States) -> tuple[list[Made], Cost]:
+        play = player(load_tiny(kind), eta=eta, states=states)
+        a = play.play([Start(Gaussian(s), until=3) for s in range(3)], PROMPTS[:3])
+        b = play.play(
+            [Continue(m.candidate, Gaussian(7), until=4, rewind=2) for m in a], PROMPTS[:3]
+        )
+        c = play.play(
+            [Continue(m.candidate, Neighbor(Gaussian(7).name, 5, 0.9)) for m in b], PROMPTS[:3]
+        )
+        return [*a, *b, *c], play.overhead
+
+    for kind, eta in KINDS:
+        kept, nothing = chain(kind, eta, States())
+        lost, overhead = chain(kind, eta, States(memory=0))
+        for one, other in zip(kept, lost, strict=True):
+            same(one.pixels, other.pixels)
+            assert one.cost == other.cost
+        assert nothing == ZERO
+        assert overhead.nfe == 3 * (3 + (3 + 3))
+
+
+def test_changed_and_foreign_states_are_made_again(load_tiny: Load, tmp_path: Path) -> None:
+    first = player(load_tiny("flow"), states=States(tmp_path))
+    half = first.start(3, 2)
+    whole = first.one(Continue(half.candidate, Gaussian(3)))
+    for path in tmp_path.iterdir():
+        data = bytearray(path.read_bytes())
+        data[-5] ^= 1
+        path.write_bytes(bytes(data))
+    other = player(load_tiny("flow"), states=States(tmp_path))
+    other.book.add(Gaussian(3))
+    same(other.one(Continue(half.candidate, Gaussian(3))).pixels, whole.pixels)
+    assert other.overhead.nfe == 2
+
+
+@each_kind
+def test_pictures_of_candidates_are_those_that_were_judged(
+    load_tiny: Load, kind: str, eta: float
+) -> None:
+    pipe = load_tiny(kind)
+    play = player(pipe, eta=eta)
+    half = play.start(3, 2)
+    whole = play.one(Continue(half.candidate, Gaussian(5)))
+    kept = play.pipeline.picture(whole.candidate, PROMPTS[0])
+    same(kept[0], whole.pixels)
+    assert kept[2] == ZERO
+    fresh = DiffusersPipeline(
+        pipe, play.book, width=WIDTH, eta=eta, arguments={"guidance_scale": 3.0}
+    )
+    for made in (half, whole):
+        picture = fresh.picture(made.candidate, PROMPTS[0])
+        same(picture.pixels, made.pixels)
+        assert picture.overhead.nfe == made.candidate.stage
+        assert torch.equal(picture.latents, state(play, made)["x"])
+
+
+class BoomError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("where", ["transformer", "text_encoder", "after"])
+def test_everything_is_put_back_whatever_comes(load_tiny: Load, where: str) -> None:
+    pipe = load_tiny("flow")
+    play = player(pipe)
+    before, config = dict(vars(pipe)), dict(pipe.config)
+    times = pipe.scheduler.timesteps
+
+    def hook(*_: Any) -> None:
+        raise BoomError
+
+    if where == "after":
+        play.start(3)
+        play.start(3, 2, look=False)
+    else:
+        with hooked(getattr(pipe, where), hook), pytest.raises(BoomError):
+            play.start(3)
+    after = dict(vars(pipe))
+    for changed in ("_guidance_scale", "_num_timesteps", "_interrupt"):  # the pipeline's own
+        before.pop(changed)
+        after.pop(changed)
+    assert after.keys() == before.keys()
+    assert all(after[name] is before[name] for name in before)
+    assert pipe.scheduler.timesteps is times
+    assert dict(pipe.config) == config
+
+
+def test_a_prompt_is_encoded_once_and_in_no_company(load_tiny: Load) -> None:
+    pipe = load_tiny("flow")
+    play = player(pipe)
+    with counted(pipe.text_encoder) as rows:
+        for _ in range(3):
+            play.play([Start(Gaussian(s)) for s in range(4)], [*PROMPTS[:2], *PROMPTS[:2]])
+    # Two prompts, each with the empty negative prompt, at the width of a batch.
+    assert rows == [WIDTH] * 4
+
+
+def test_global_random_numbers_are_left_alone(load_tiny: Load) -> None:
+    pipe = load_tiny("ddim")
+    before = torch.random.get_rng_state()
+    player(pipe, eta=1.0).start(3)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_nothing_is_printed(load_tiny: Load, capfd: pytest.CaptureFixture[str]) -> None:
+    pipe = load_tiny("flow")
+    pipe.set_progress_bar_config(disable=False)
+    capfd.readouterr()
+    player(pipe).start(3)
+    assert capfd.readouterr() == ("", "")
+    pipe("a red circle", num_inference_steps=1)
+    assert "100%" in capfd.readouterr().err
+
+
+def test_fast_batches_are_not_padded(load_tiny: Load) -> None:
+    pipe = load_tiny("flow")
+    padded = player(pipe).start(3)
+    with counted(pipe.transformer) as rows:
+        row = player(pipe, fast=True).start(3)
+    assert rows == [2] * STEPS
+    assert row.cost == padded.cost
+    difference = row.pixels.astype(int) - padded.pixels.astype(int)
+    assert np.abs(difference).max() <= 1
+
+
+def test_what_cannot_be_driven_is_refused_before_anything_is_spent(load_tiny: Load) -> None:
+    pipe = load_tiny("flow")
+    with counted(pipe.transformer) as rows:
+        for arguments, said in (
+            ({"guidance": 2.0}, "unknown argument 'guidance'"),
+            ({"latents": None}, "argument 'latents' belongs to the search"),
+        ):
+            with pytest.raises(UserError, match=said):
+                player(pipe, arguments=arguments)
+        for scheduler, said in (
+            (EulerDiscreteScheduler(), "EulerDiscreteScheduler is not supported; use DDIM"),
+            (FlowMatchEulerDiscreteScheduler(invert_sigmas=True), "invert_sigmas=True"),
+            (FlowMatchEulerDiscreteScheduler(stochastic_sampling=True), "stochastic_sampling"),
+        ):
+            pipe.scheduler = scheduler
+            with pytest.raises(UserError, match=said):
+                player(pipe)
+        pipe.scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+        with pytest.raises(UserError, match=r"ShapesPipeline: .*mu"):
+            player(pipe).start(3)
+    assert rows == []
+    with pytest.raises(UserError, match="eta must lie in"):
+        player(load_tiny("flow"), eta=2.0)
+    with pytest.raises(UserError, match="at least one row"):
+        player(load_tiny("flow"), width=0)
+
+
+def test_the_record_tells_models_apart(load_tiny: Load) -> None:
+    one, other = load_tiny("flow"), load_tiny("flow")
+    described = player(one).pipeline.describe()
+    assert described["dtype"] == "float32"
+    assert described["width"] == WIDTH
+    assert described == player(load_tiny("flow")).pipeline.describe()
+    with torch.no_grad():
+        other.transformer.proj_out.bias[0] += 1.0
+    assert player(other).pipeline.describe()["weights"] != described["weights"]
+    assert player(load_tiny("flow", torch.bfloat16)).pipeline.describe() != described
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_seed_is_the_seed_of_a_plain_call(load_tiny: Load, dtype: torch.dtype) -> None:
+    pipe = load_tiny("flow", dtype)
+    play = player(pipe, width=1)
+    for seed in (0, 1, 12345, 2**32 - 1):
+        images = pipe(
+            PROMPTS[0].text,
+            num_inference_steps=STEPS,
+            guidance_scale=3.0,
+            generator=torch.Generator("cpu").manual_seed(seed),
+        ).images
+        same(play.start(seed).pixels, np.asarray(images[0]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("shape", [(3, 32, 32), (4, 8, 8), (16, 5, 7), (3, 5)])
+def test_step_zero_is_randn_of_the_seed(
+    load_tiny: Load, dtype: torch.dtype, shape: tuple[int, ...]
+) -> None:
+    pipeline = player(load_tiny("flow")).pipeline
+    assert isinstance(pipeline, DiffusersPipeline)
+    pipeline._learn(torch.empty((1, *shape), dtype=dtype))
+    for seed in range(200):
+        pipeline.book.add(Gaussian(seed))
+        made = pipeline.tensors.tensor(Gaussian(seed).name, 0)
+        wanted = torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+        assert torch.equal(made.to(dtype), wanted)
