@@ -45,16 +45,24 @@ def names(kind: str) -> dict[str, str]:
     return {**others, **_TABLES[kind]}
 
 
+def _place(kind: str, name: str) -> str:
+    """Where a name lives; installed packages are asked only about names that are not built in."""
+    built_in = _TABLES[kind].get(name)
+    if built_in is not None:
+        return built_in
+    known = names(kind)
+    if name not in known:
+        raise UserError(f"{kind}: unknown {kind} {name[:60]!r}{nearest(name, known)}")
+    return known[name]
+
+
 def find(kind: str, name: str) -> Callable[..., Any]:
     """What a name stands for.
 
     Raises:
         UserError: nothing has that name.
     """
-    known = names(kind)
-    if name not in known:
-        raise UserError(f"{kind}: unknown {kind} {name!r}{nearest(name, known)}")
-    module, _, attribute = known[name].partition(":")
+    module, _, attribute = _place(kind, name).partition(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
     return found
 
@@ -124,7 +132,5 @@ def check_name(kind: str, text: str) -> Spec:
         spec = parse(text)
     except UserError as error:
         raise UserError(f"{kind}: {error}") from None
-    known = names(kind)
-    if spec.name not in known:
-        raise UserError(f"{kind}: unknown {kind} {spec.name!r}{nearest(spec.name, known)}")
+    _place(kind, spec.name)
     return spec

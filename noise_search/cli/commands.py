@@ -78,6 +78,7 @@ def run_demo(given: Mapping[str, Any], *, quiet: bool) -> None:
     """Run the demonstration."""
     keys = _run_keys(given)
     out = keys.out or RUNS / "demo"
+    check_folder(out, None)
     from noise_search.study.demo import demo
 
     with resumable(out, "noise-search demo"):

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from noise_search.errors import UserError
+
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Put a file in its place, whole and on the disk before this returns."""
@@ -39,3 +41,33 @@ def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Put a JSON-lines file in its place."""
     lines = (json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in records)
     write_bytes(path, "".join(lines).encode())
+
+
+def read_bytes(path: Path, what: str, most: int, spelled: str) -> bytes:
+    """The bytes of a plain file that is not too large.
+
+    Args:
+        path: the file.
+        what: what it is, for errors.
+        most: so many bytes are read.
+        spelled: as many, in words.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    data, problem = b"", ""
+    try:
+        if path.exists() and not path.is_file():
+            problem = "not a file"  # a device or a pipe may never end
+        else:
+            with path.open("rb") as file:
+                data = file.read(most + 1)
+    except OSError as error:
+        problem = error.strerror or str(error)
+    except ValueError as error:
+        problem = str(error)
+    if len(data) > most:
+        problem = f"larger than {spelled}"
+    if problem:
+        raise UserError(f"{what} {path}: {problem}")
+    return data

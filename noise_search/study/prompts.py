@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 from noise_search.errors import UserError
 from noise_search.noise import Name, digest
 from noise_search.problem import Prompt
+from noise_search.study.files import read_bytes
 
 MOST_BYTES = 16 << 20
 """Prompt files larger than this are refused."""
@@ -138,16 +139,7 @@ def _checked(row: Row) -> Row:
 
 
 def _read_text(path: Path) -> str:
-    try:
-        if path.exists() and not path.is_file():
-            raise UserError(f"prompts {path}: not a file")
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-    except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"prompts {path}: {said}") from None
-    if len(data) > MOST_BYTES:
-        raise UserError(f"prompts {path}: larger than 16 MiB")
+    data = read_bytes(path, "prompts", MOST_BYTES, "16 MiB")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

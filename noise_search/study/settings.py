@@ -11,13 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from noise_search.budget import read_limits
 from noise_search.errors import UserError, nearest
+from noise_search.study.files import read_bytes
 
 M = TypeVar("M", bound=BaseModel)
 
 MOST_BYTES = 1 << 20
 """Configuration files larger than this are refused."""
 MOST_TOKENS = 10_000
-"""And so are files with more parts than this."""
+"""And so are files with more parts than this,"""
+MOST_LISTS = 100
+"""or with more lists and mappings."""
 
 
 class Settings(BaseModel):
@@ -45,11 +48,11 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
-    model: str = "shapes"
-    search: str = "random"
-    verifier: str | None = None
-    evaluate: str | None = None
-    budget: str = "64nfe"
+    model: str = Field("shapes", min_length=1)
+    search: str = Field("random", min_length=1)
+    verifier: str | None = Field(None, min_length=1)
+    evaluate: str | None = Field(None, min_length=1)
+    budget: str = Field("64nfe", min_length=1)
     seed: int = Field(0, ge=0, lt=1 << 63)
     steps: int | None = Field(None, ge=1, le=10_000)
     search_steps: int | None = Field(None, ge=1, le=10_000)
@@ -58,7 +61,7 @@ class Settings(BaseModel):
     batch: int = Field(8, ge=1, le=4096)
     top_k: int = Field(1, ge=1, le=1000)
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    device: str = "cpu"
+    device: str = Field("cpu", min_length=1)
     threads: int = Field(1, ge=1, le=1024)
     fast: bool = False
     metadata: bool = True
@@ -137,9 +140,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     text = _read_text(path)
     try:
-        for number, token in enumerate(yaml.scan(text, Loader=yaml.SafeLoader)):
-            if number > MOST_TOKENS or isinstance(token, (yaml.AliasToken, yaml.AnchorToken)):
-                raise UserError(f"config {path}: too long, or with aliases, which are not read")
+        _check_tokens(path, text)
         values: object = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = 1 if error.problem_mark is None else error.problem_mark.line + 1
@@ -155,22 +156,31 @@ def read_config(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in mapping.items()}
 
 
+def _check_tokens(path: Path, text: str) -> None:
+    """Refuse what could grow when it is expanded, or takes long to read."""
+    depth = 0
+    for number, token in enumerate(yaml.scan(text, Loader=yaml.SafeLoader)):
+        if isinstance(token, (yaml.AliasToken, yaml.AnchorToken)):
+            raise UserError(f"config {path}: aliases are not read")
+        depth += isinstance(token, _OPENING)
+        if number > MOST_TOKENS or depth > MOST_LISTS:
+            raise UserError(f"config {path}: too long for a list of settings")
+
+
+_OPENING = (
+    yaml.FlowSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.BlockMappingStartToken,
+)
+
+
 def _read_text(path: Path) -> str:
+    data = read_bytes(path, "config", MOST_BYTES, "1 MiB")
     try:
-        if path.exists() and not path.is_file():
-            raise UserError(f"config {path}: not a file")
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-        text = data.decode("utf-8-sig")
-    except OSError as error:
-        raise UserError(f"config {path}: {error.strerror}") from None
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"config {path}: not UTF-8 text (at byte {error.start})") from None
-    except ValueError as error:
-        raise UserError(f"config {path}: {error}") from None
-    if len(data) > MOST_BYTES:
-        raise UserError(f"config {path} is larger than 1 MiB")
-    return text
 
 
 class _Loader(yaml.SafeLoader):
