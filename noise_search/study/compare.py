@@ -100,7 +100,7 @@ def compare(
         "prompts": [prompt_record(prompt) for prompt in prompts],
     }
     lineup = Lineup(chosen, prompts, [Entry(SINGLE, f"{sample.nfe}nfe"), *entries], seeds)
-    return _run(lineup, out, head, workers, watch or Silent())
+    return _run(lineup, jobs_of(lineup), out, head, workers, watch or Silent())
 
 
 def resume_comparison(
@@ -168,7 +168,12 @@ def expected_nfe(lineup: Lineup) -> int | None:
 
 
 def _run(
-    lineup: Lineup, out: Path, head: Mapping[str, Any], workers: int, watch: Watcher
+    lineup: Lineup,
+    jobs: Sequence[Job],
+    out: Path,
+    head: Mapping[str, Any],
+    workers: int,
+    watch: Watcher,
 ) -> Comparison:
     """Drive all jobs in the folder, judge the winners, write everything."""
     make_folder(out)
@@ -182,7 +187,6 @@ def _run(
         player = None
         if workers > 1:
             player = stack.enter_context(Workers(workers, lineup.settings, out / LIVE, book)).play
-        jobs = jobs_of(lineup)
         driven = drive(
             bench,
             jobs,

@@ -268,7 +268,7 @@ def file_names(entries: Sequence[Entry]) -> dict[Entry, str]:
     >>> list(file_names([Entry("prune(at=0.25+0.5)", "64nfe")]).values())
     ['prune-at-0.25-0.5-64nfe.png']
     """
-    slugs = [re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(e)).strip("-")[:80] for e in entries]
+    slugs = [re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(e)).strip("-.")[:80] for e in entries]
     count = Counter(slug.lower() for slug in slugs)
     return {
         entry: f"{slug}.png" if count[slug.lower()] == 1 else f"{slug}-{i}.png"

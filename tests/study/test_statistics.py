@@ -19,7 +19,7 @@ def shares(mean: float, likeness: float) -> Draw:
 
     def draw(rng: np.random.Generator, prompts: int, seeds: int) -> NDArray[np.float64]:
         chance = rng.beta(mean * total, (1 - mean) * total, size=(prompts, 1))
-        return np.less(rng.random((prompts, seeds)), chance).astype(np.float64)
+        return np.asarray(rng.random((prompts, seeds)) < chance, dtype=np.float64)
 
     return draw
 
@@ -28,8 +28,10 @@ def numbers(mean: float, likeness: float) -> Draw:
     """Scores, (prompts, seeds): seeds of a prompt share its level."""
 
     def draw(rng: np.random.Generator, prompts: int, seeds: int) -> NDArray[np.float64]:
-        level = mean + np.sqrt(likeness) * rng.normal(size=(prompts, 1))
-        return np.add(level, np.sqrt(1 - likeness) * rng.normal(size=(prompts, seeds)))
+        level = mean + np.sqrt(likeness) * rng.standard_normal((prompts, 1))
+        own = np.sqrt(1 - likeness) * rng.standard_normal((prompts, seeds))
+        scores: NDArray[np.float64] = level + own
+        return scores
 
     return draw
 
