@@ -13,7 +13,8 @@ from noise_search.errors import UserError, nearest
 from noise_search.journal import header
 from noise_search.problem import Prompt
 from noise_search.registry import bind, build_search, check_name, find
-from noise_search.study.dry_run import Pricer, check_budget
+from noise_search.study.dry_run import Pricer, check_budget, rehearse
+from noise_search.study.generate import jobs_of
 from noise_search.study.settings import Settings, shown
 
 DEVICES = ("cpu", "cuda", "hpu", "mps", "npu", "xla", "xpu")
@@ -42,6 +43,7 @@ def check_run(settings: Settings, prompts: Sequence[Prompt], pricer: Pricer) -> 
         raise UserError(f"steps={settings.steps}: {most}")
     _check_device(settings.device)
     check_budget(pricer, prompts[0], settings)
+    rehearse(pricer, jobs_of(prompts[:1], settings)[0])
 
 
 def _check_verifier(key: str, text: str) -> None:

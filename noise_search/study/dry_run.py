@@ -19,14 +19,16 @@ from noise_search.moves import Plan, Start
 from noise_search.noise import Gaussian, digest
 from noise_search.problem import Ask, Batch, Prompt, resolve
 from noise_search.ranking import ByScore
-from noise_search.run import Job, Run
+from noise_search.run import Job, Run, Stop
 from noise_search.study.settings import Settings
 
 SCORINGS = 3
 """Different made-up scores under which a search is held."""
 MOST_SAMPLES = 2_000
 """Budgets for more samples than this are bounded, not played through."""
-BYTES_OF_CANDIDATE = 1_600
+REHEARSED = 16
+"""Samples after which a search that had nothing to object to will have nothing later."""
+BYTES_OF_CANDIDATE = 900
 """In the journal and in `candidates.jsonl` together, as measured."""
 BOUNDABLE = ("nfe", "forwards", "decodes", "verifier_calls")
 """What is priced before anything is played."""
@@ -159,6 +161,27 @@ def estimate(pricer: Pricer, jobs: Sequence[Job]) -> Estimate:
     parts = list(apart.values()) if len(apart) > 1 else [[job] for job in jobs]
     costs = [estimate(pricer, part) for part in parts]
     return replace(sum(costs[1:], costs[0]), exact=False)
+
+
+def rehearse(pricer: Pricer, job: Job) -> None:
+    """Hold the beginning of a search, so that what it has to object to is heard at once.
+
+    Raises:
+        UserError: the search refuses what it is asked.
+    """
+    sample = sample_price(pricer, job.prompt, job.steps)
+    small = {
+        name: min(limit, REHEARSED * getattr(sample, name)) if name in BOUNDABLE else limit
+        for name, limit in job.limits.items()
+    }
+    seen: list[Candidate] = []
+
+    def listen(candidate: Candidate) -> None:
+        seen.append(candidate)
+        if len(seen) > REHEARSED * sample.nfe:
+            raise Stop
+
+    Run(Priced(pricer), ByScore("made up"), listen=listen).drive([replace(job, limits=small)])
 
 
 def _hold(problem: Priced, jobs: Sequence[Job]) -> tuple[int, Cost]:

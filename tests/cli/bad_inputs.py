@@ -206,6 +206,8 @@ OTHERS: tuple[Case, ...] = (
     Case((*GENERATE, "--out", "other"), "line 1", {"other/journal": b"damaged\n"}),
     Case((*GENERATE, "--steps", "4", "--search-steps", "8"), "search_steps=8"),
     Case((*GENERATE, "--search-steps", "4", "--budget", "8nfe"), "budget"),
+    Case((*GENERATE, "--search", "paths", "--search-steps", "4"), "search_steps"),
+    Case((*GENERATE, "--search", "prune", "--budget", "90s"), "prune"),
     Case((*COMPARE, "--search", "random"), "'--searches'"),
     Case((*COMPARE, "--searches", "single,random"), "single"),
     Case((*COMPARE, "--config", "c.yaml"), "'budgets'", {"c.yaml": b"budget: 64nfe\n"}),
