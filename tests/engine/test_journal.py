@@ -32,12 +32,12 @@ def essence(candidates: list[Candidate]) -> list[object]:
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_cut_at_every_byte_it_resumes_to_the_same_candidates(spec: str, tmp_path: Path) -> None:
+def test_cut_anywhere_it_resumes_to_the_same_candidates(spec: str, tmp_path: Path) -> None:
     path = tmp_path / "journal"
     whole = play(path, spec)
     data = path.read_bytes()
     assert data.count(b"\n") == len(whole) + 1
-    for cut in range(0, len(data) + 1, 1 if spec == "random" else 17):
+    for cut in range(0, len(data) + 1, 5 if spec == "random" else 29):
         path.write_bytes(data[:cut])
         toy = Toy()
         assert essence(play(path, spec, toy)) == essence(whole)
