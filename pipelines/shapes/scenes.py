@@ -14,10 +14,12 @@ import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:  # a prompt is read without NumPy, so that a bad one is refused at once
+    import numpy as np
 
-from noise_search.pipelines.shapes.drawing import Layout, Picture, draw, place
+    from noise_search.pipelines.shapes.drawing import Layout, Picture
 
 __all__ = [
     "CATEGORIES",
@@ -204,6 +206,8 @@ def held_out_captions() -> list[str]:
 
 
 def _layout(scene: Scene) -> Layout:
+    from noise_search.pipelines.shapes.drawing import Layout
+
     members = [(k, group) for k, group in enumerate(scene.groups) for _ in range(group.count)]
     return Layout(
         colors=tuple(COLORS.index(group.color) for _, group in members),
@@ -215,6 +219,8 @@ def _layout(scene: Scene) -> Layout:
 
 def render_batch(scenes: list[Scene], rng: np.random.Generator) -> Picture:
     """Draw scenes with fresh positions, sizes and brightness: (B, 32, 32, 3) uint8."""
+    from noise_search.pipelines.shapes.drawing import draw, place
+
     layouts = [_layout(scene) for scene in scenes]
     return draw(layouts, *place(layouts, rng), rng)
 
