@@ -102,7 +102,8 @@ class DiffusersPipeline(Staged[Tensor]):
             fast=fast,
         )
         self.most_steps = int(pipe.scheduler.config.num_train_timesteps)
-        self._embeddings = Embeddings(1 if fast else width)
+        # Two rows at least tell what an answer holds for each prompt from what it holds once.
+        self._embeddings = Embeddings(2 if fast else width)
         self._blanks: dict[int, Any] = {}
         self._grids: dict[int, Grid] = {}
         self._made: Tensors[Tensor] | None = None

@@ -6,14 +6,37 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import wraps
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 __all__ = ["Embeddings"]
 
-Row = tuple[Any, ...]
+
+class Part(NamedTuple):
+    """One part of an encoder's answer: one prompt's row of it, or what all prompts share."""
+
+    value: Any
+    per_prompt: bool
+
+
+class Row(NamedTuple):
+    """One prompt's part of an encoder's answer, and whether the answer was a tuple."""
+
+    parts: tuple[Part, ...]
+    several: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        tensors = [
+            item
+            for part in self.parts
+            for item in (part.value if isinstance(part.value, list) else [part.value])
+            if isinstance(item, Tensor)
+        ]
+        return sum(tensor.nbytes for tensor in tensors)
 
 
 class Embeddings:
@@ -45,35 +68,37 @@ class Embeddings:
             counts = {len(v) for v in texts.values()}
             if len(counts) != 1 or not all(_is_plain(v) for v in rest.values()):
                 return encode(*args, **kwargs)
+            [count] = counts
             rows = [
-                self._row(encode, {k: v[i] for k, v in texts.items()}, rest)
-                for i in range(counts.pop())
+                self._row(encode, {k: v[i] for k, v in texts.items()}, rest) for i in range(count)
             ]
-            return encode(*args, **kwargs) if None in rows else _joined([r for r in rows if r])
+            # Prompts that differ in what should be shared have another layout: leave it alone.
+            return _joined(rows) if _share_alike(rows) else encode(*args, **kwargs)
 
         return encode_prompt
 
     def _row(
         self, encode: Callable[..., Any], texts: Mapping[str, str], rest: Mapping[str, Any]
-    ) -> Row | None:
-        """One prompt's part of the answer; None where the answer has no rows of prompts."""
+    ) -> Row:
+        """One prompt's part of the answer."""
         key = (tuple(texts.items()), tuple((k, str(v)) for k, v in rest.items()))
         if key in self._rows:
             self._rows.move_to_end(key)
             return self._rows[key]
         answer = encode(**{k: [text] * self._copies for k, text in texts.items()}, **rest)
-        if not isinstance(answer, tuple) or not any(self._has_rows(part) for part in answer):
-            return None
-        # A part without rows of prompts is the same for all of them, and kept as it is.
-        row = tuple(part[:1].clone() if self._has_rows(part) else (part,) for part in answer)
+        parts = answer if isinstance(answer, tuple) else (answer,)
+        row = Row(tuple(self._first(part) for part in parts), isinstance(answer, tuple))
         self._rows[key] = row
-        self._bytes += _size(row)
+        self._bytes += row.size
         while self._bytes > self._keep and len(self._rows) > 1:
-            self._bytes -= _size(self._rows.popitem(last=False)[1])
+            self._bytes -= self._rows.popitem(last=False)[1].size
         return row
 
-    def _has_rows(self, part: Any) -> bool:
-        return isinstance(part, Tensor) and part.ndim > 0 and len(part) == self._copies
+    def _first(self, part: Any) -> Part:
+        """The first prompt's rows of one part; a part without such rows is the same for all."""
+        if isinstance(part, (Tensor, list)) and _length(part) == self._copies:
+            return Part(part[:1].clone() if isinstance(part, Tensor) else part[:1], True)
+        return Part(part, False)
 
 
 def _is_texts(value: Any) -> bool:
@@ -84,13 +109,31 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, str, torch.device, torch.dtype))
 
 
-def _size(row: Row) -> int:
-    return sum(part.nbytes for part in row if isinstance(part, Tensor))
+def _length(part: Tensor | list[Any]) -> int:
+    return len(part) if isinstance(part, list) or part.ndim else -1
 
 
-def _joined(rows: Sequence[Row]) -> tuple[Any, ...]:
-    """The answer for a batch, from those of its prompts."""
-    return tuple(
-        torch.cat(parts) if isinstance(parts[0], Tensor) else parts[0][0]
-        for parts in zip(*rows, strict=True)
+def _share_alike(rows: Sequence[Row]) -> bool:
+    """Whether the parts that are not a prompt's own are the same for all of these prompts."""
+    first = rows[0].parts
+    return all(
+        mine.per_prompt or not isinstance(mine.value, Tensor) or torch.equal(mine.value, its.value)
+        for row in rows
+        if row is not rows[0]
+        for mine, its in zip(first, row.parts, strict=True)
     )
+
+
+def _joined(rows: Sequence[Row]) -> Any:
+    """The answer for a batch, from those of its prompts."""
+    answer = tuple(
+        _cat([part.value for part in parts]) if parts[0].per_prompt else parts[0].value
+        for parts in zip(*(row.parts for row in rows), strict=True)
+    )
+    return answer if rows[0].several else answer[0]
+
+
+def _cat(values: Sequence[Any]) -> Any:
+    if isinstance(values[0], Tensor):
+        return torch.cat(list(values))
+    return [item for value in values for item in value]

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from noise_search.budget import ZERO, Cost
-from noise_search.noise import Book, Tensors
+from noise_search.noise import Book, Tensors, digest
 from noise_search.pipelines.analytic.distributions import Array, Distribution
 from noise_search.pipelines.health import vector_problem
 from noise_search.pipelines.stages import Row, Staged, Stretch, Walk, Walked
@@ -86,12 +86,20 @@ class Analytic(Staged[Array]):
         """What decides the results, for the run's record."""
         return {
             "class": f"{type(self).__name__}:{type(self.distribution).__name__}",
-            "dimension": self.distribution.dimension,
+            "weights": self._weights,
+            "dtype": "float64",
+            "device": "cpu",
             "path": self.path,
             "eta": self.eta,
             "width": self.width,
             "fast": self.fast,
         }
+
+    @property
+    def _weights(self) -> str:
+        """A digest of the distribution's parameters."""
+        arrays = [v for v in vars(self.distribution).values() if isinstance(v, np.ndarray)]
+        return f"digest:{digest([array.tolist() for array in arrays])}"
 
     def _draw(self, seed: int) -> Array:
         generator = np.random.Generator(np.random.PCG64(seed))

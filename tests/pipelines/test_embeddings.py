@@ -1,0 +1,94 @@
+"""Prompts are encoded once each, whatever an encoder's answer looks like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from noise_search.pipelines.embeddings import Embeddings
+
+COPIES = 3
+
+
+class Encoder:
+    """Answers in many ways at once, and notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+
+    def encode_prompt(
+        self,
+        prompt: list[str],
+        device: torch.device | None = None,
+        guided: bool = True,
+        negative_prompt: list[str] | None = None,
+        prompt_embeds: Tensor | None = None,
+    ) -> tuple[Any, ...]:
+        self.asked.append(prompt)
+        lengths = torch.tensor([[float(len(text)), float(len(prompt))] for text in prompt])
+        negative = None
+        if guided:
+            texts = negative_prompt or [""] * len(prompt)
+            negative = torch.tensor([[float(len(text))] for text in texts])
+        return lengths, negative, torch.arange(5.0), [lengths[i] for i in range(len(prompt))], "x"
+
+    def rows(self, prompt: list[str]) -> Tensor:
+        self.asked.append(prompt)
+        return torch.tensor([[float(len(text))] for text in prompt])
+
+    def doubled(self, prompt: list[str]) -> tuple[Tensor, Tensor]:
+        rows = self.rows(prompt)
+        return rows, torch.cat([rows - 1, rows])
+
+
+def test_rows_are_put_together_in_the_order_asked() -> None:
+    encoder = Encoder()
+    encode = Embeddings(COPIES).remembering(encoder.encode_prompt)
+    lengths, negative, shared, listed, word = encode(["aa", "b", "aa", "cccc"], guided=True)
+    assert lengths.tolist() == [[2, COPIES], [1, COPIES], [2, COPIES], [4, COPIES]]
+    assert negative.tolist() == [[0]] * 4
+    assert shared.tolist() == [0, 1, 2, 3, 4]
+    assert [row.tolist() for row in listed] == lengths.tolist()
+    assert word == "x"
+    assert encoder.asked == [["aa"] * COPIES, ["b"] * COPIES, ["cccc"] * COPIES]
+    encode(["b", "aa"])
+    assert len(encoder.asked) == 3 + 2  # the same prompts, but guidance by default is another call
+    encode(["aa", "b"])
+    assert len(encoder.asked) == 5
+
+
+def test_negative_prompts_belong_to_their_prompts() -> None:
+    encode = Embeddings(COPIES).remembering(Encoder().encode_prompt)
+    _, negative, *_ = encode(["a", "a"], None, True, ["bbb", "c"])
+    assert negative.tolist() == [[3], [1]]
+    _, nothing, *_ = encode(["a", "a"], None, False)
+    assert nothing is None
+
+
+def test_answers_that_are_no_tuple() -> None:
+    encoder = Encoder()
+    encode = Embeddings(COPIES).remembering(encoder.rows)
+    assert encode(["aa", "b"]).tolist() == [[2], [1]]
+    encode(["b"])
+    assert len(encoder.asked) == 2
+
+
+def test_what_is_not_known_to_be_safe_is_left_alone() -> None:
+    encoder = Encoder()
+    encode = Embeddings(COPIES).remembering(encoder.doubled)
+    rows, both = encode(["aa", "b"])
+    assert both.tolist() == [[1], [0], [2], [1]]
+    assert rows.tolist() == [[2], [1]]
+    encode = Embeddings(COPIES).remembering(encoder.encode_prompt)
+    encode(["a"], prompt_embeds=torch.zeros(1))
+    assert encoder.asked[-1] == ["a"]
+
+
+def test_the_oldest_are_let_go() -> None:
+    encoder = Encoder()
+    encode = Embeddings(COPIES, keep=20).remembering(encoder.rows)
+    for text in ("a", "b", "c", "d", "e", "f", "a", "f"):
+        encode([text])
+    assert [asked[0] for asked in encoder.asked] == ["a", "b", "c", "d", "e", "f", "a"]
