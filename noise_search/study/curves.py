@@ -187,6 +187,7 @@ def _label(axes: Axes, lines: Sequence[Line], colour: Mapping[str, str]) -> None
                 "arrowstyle": "-",
                 "color": colour[line.search],
                 "linewidth": 0.6,
+                "relpos": (0, 0.5),
                 "shrinkA": 1,
                 "shrinkB": 3,
             },
@@ -221,7 +222,8 @@ def _top(block: Sequence[float], gap: float) -> float:
 
 
 def _caption(figure: Figure, tables: Tables, prompts: int, seeds: int) -> None:
-    said = f"{prompts} prompts x {seeds} seeds. Shaded: 95 % bands over prompts."
+    repeated = "one seed" if seeds == 1 else f"{seeds} seeds"
+    said = f"{prompts} prompts x {repeated}. Shaded: 95 % bands over prompts."
     if any(is_steps(entry.search) for entry in tables.entries):
         said += " Dashed: the whole budget spent on denoising steps of a single picture."
     figure.text(0.06, 0.035, said, fontsize=8.5, color=GREY)

@@ -23,7 +23,15 @@ from noise_search.study.generate import Driven
 from noise_search.study.png import write_png
 from noise_search.study.settings import Settings
 from noise_search.study.sheet import Cell, write_sheet
-from noise_search.study.tables import SINGLE, Entry, Tables, Verdict, csv_text, summary_of
+from noise_search.study.tables import (
+    SINGLE,
+    Entry,
+    Tables,
+    Verdict,
+    csv_text,
+    spelt,
+    summary_of,
+)
 from noise_search.study.watch import Watcher
 
 MOST_PICTURED = 12
@@ -305,5 +313,14 @@ def _write_sheet(
             mark = bool(said[0]) if said and said[0] in (0.0, 1.0) else None
             cells.append(Cell(exhibit.pixels[winner.name], f"{bench.score_of(winner):.4g}", mark))
         rows.append((prompt.text, cells))
-    titles = [f"{TITLES.get(search, search)}, {budget}" for search, budget in columns]
-    write_sheet(path, titles, rows)
+    titles = [f"{TITLES.get(e.search, e.search)}, {spelt(e.budget)}" for e in columns]
+    write_sheet(path, titles, rows, _note(exhibit.tables))
+
+
+def _note(tables: Tables) -> str:
+    """What frames and numbers of the sheet mean."""
+    note = f"Number: score of {tables.verifiers[0]}, which guides the searches."
+    if tables.evaluators and tables.is_share(tables.evaluators[0]):
+        held_out = f"the verdict of {tables.evaluators[0]}, which no search sees"
+        note += f" Frame: {held_out}; green is right, red is wrong."
+    return note

@@ -33,7 +33,10 @@ class Cell:
 
 
 def write_sheet(
-    path: Path, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[Cell]]]
+    path: Path,
+    columns: Sequence[str],
+    rows: Sequence[tuple[str, Sequence[Cell]]],
+    note: str = "",
 ) -> None:
     """Draw a contact sheet.
 
@@ -41,6 +44,7 @@ def write_sheet(
         path: where to.
         columns: a title a column.
         rows: a title and its cells a row; beyond 64 rows the rest is left out.
+        note: a line below everything.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -48,7 +52,8 @@ def write_sheet(
     title, small = ImageFont.load_default(14), ImageFont.load_default(11)
     wide = CELL + _MARGIN
     high = CELL + 2 * _LINE + _MARGIN
-    size = (_MARGIN + wide * len(columns), 2 * _MARGIN + _LINE + high * len(kept))
+    foot = 2 * _MARGIN + _LINE + high * len(kept)
+    size = (_MARGIN + wide * len(columns), foot + (_LINE if note else 0))
     sheet = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(sheet)
     for j, text in enumerate(columns):
@@ -58,6 +63,8 @@ def write_sheet(
         draw.text((_MARGIN, top), _short(text, 26 * len(columns)), _INK, font=small)
         for j, cell in enumerate(cells):
             _draw_cell(sheet, (_MARGIN + j * wide, top + _LINE), cell, small)
+    if note:
+        draw.text((_MARGIN, foot - _MARGIN // 2), note, _INK, font=small)
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     write_bytes(path, buffer.getvalue())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -196,6 +197,17 @@ class Tables:
         }
 
 
+def spelt(budget: str) -> str:
+    """A budget as people write it.
+
+    >>> spelt("64nfe+90s")
+    '64 NFE + 90 s'
+    """
+    parts = (re.fullmatch(r"([\d.]+)(\D*)", part) for part in budget.split("+"))
+    said = (f"{m[1]} {m[2].replace('nfe', 'NFE')}" if m else "" for m in parts)
+    return " + ".join(said) or budget
+
+
 def is_steps(search: str) -> bool:
     """Whether this is the baseline that spends everything on denoising steps."""
     return parse(search).name == "steps"
@@ -232,7 +244,7 @@ def summary_of(tables: Tables, prompts: int, seeds: int) -> dict[str, Any]:
     if limit:
         lines.append(
             f"steps reached the scheduler's limit of {tables.most_steps:,} steps at "
-            f"{', '.join(limit)}: more budget buys it nothing"
+            f"{', '.join(map(spelt, limit))}: more budget buys it nothing"
         )
     return {
         "prompts": prompts,
@@ -254,7 +266,8 @@ def _entry_record(tables: Tables, entry: Entry) -> dict[str, Any]:
     bands = {m: found for m in tables.metrics if (found := tables.band(entry, m)) is not None}
     spent = tables.spent(entry)
     failed = sum(v.winner is None for v in verdicts)
-    head = f"{_name(entry)} ({spent:.4g} NFE spent)"
+    whole = entry.budget == f"{spent:g}nfe"
+    head = _name(entry) if whole else f"{_name(entry)} ({spent:.4g} NFE spent)"
     lines = [f"{head}: {_mean(b, tables.is_share(m))} by {m}" for m, b in bands.items()]
     if failed:
         lines.append(f"{head}: {failed} of {len(verdicts)} searches finished nothing")
@@ -280,9 +293,8 @@ def _difference_record(tables: Tables, ours: Entry, theirs: Entry, metric: str) 
 
 
 def _name(entry: Entry) -> str:
-    if entry.search == SINGLE:
-        return f"one sample at {entry.budget}"
-    return f"{entry.search} at {entry.budget}"
+    search = "one sample" if entry.search == SINGLE else entry.search
+    return f"{search} at {spelt(entry.budget)}"
 
 
 def _mean(found: Band, share: bool) -> str:

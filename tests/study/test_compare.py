@@ -138,10 +138,11 @@ def test_the_summary_says_in_words_what_was_found(whole: Comparison) -> None:
     assert pair["low"] < pair["mean"] < pair["high"]
     assert pair["n"] == 6
     assert pair["clusters"] == 3
-    assert pair["line"].startswith("prune at 40nfe against random at 40nfe, by reward: ")
+    assert pair["line"].startswith("prune at 40 NFE against random at 40 NFE, by reward: ")
     assert ("random", "40nfe", SINGLE, "reward") in pairs
     assert ("random", "40nfe", "random", "reward") not in pairs
-    assert any("random at 16nfe (16 NFE spent)" in line for line in summary["lines"])
+    assert any(line.startswith("random at 16 NFE: ") for line in summary["lines"])
+    assert any(line.startswith("paths at 16 NFE (12 NFE spent): ") for line in summary["lines"])
     assert "Student" in summary["bands"]
 
 
@@ -277,7 +278,7 @@ def test_the_baseline_of_steps_says_when_the_scheduler_has_no_more(tmp_path: Pat
     assert found.tables.at_limit(above)
     assert found.tables.spent(above) == found.tables.most_steps == 1000
     lines = json.loads((tmp_path / "run/summary.json").read_text())["lines"]
-    assert "steps reached the scheduler's limit of 1,000 steps at 1200nfe" in lines[-1]
+    assert "steps reached the scheduler's limit of 1,000 steps at 1200 NFE" in lines[-1]
 
 
 def test_single_prompts_and_seeds_have_no_band(tmp_path: Path) -> None:
