@@ -12,6 +12,7 @@ from typing import Self
 
 from noise_search.noise import Book, Recipe
 from noise_search.problem import Ask, Batch
+from noise_search.specs import parse
 from noise_search.study.settings import Settings
 
 
@@ -50,7 +51,7 @@ class Workers:
     def __init__(self, count: int, settings: Settings, folder: Path, book: Book) -> None:
         self._book = book
         context = get_context("forkserver")
-        if settings.model.partition(":")[0] not in ("gaussian", "mixture"):
+        if parse(settings.model).name not in ("gaussian", "mixture"):
             context.set_forkserver_preload(["torch", "diffusers", "transformers", "open_clip"])
         self._links: dict[Connection, BaseProcess] = {}
         for _ in range(count):
