@@ -100,6 +100,7 @@ _DEFAULTS: Mapping[str, Defaults] = {
     "shapes": Defaults("shapes-clip", "shapes", 8, 2.0),
 }
 _SHAPES = ("flow", "ddim")
+_UNGUIDED = ("gaussian", "mixture")
 
 
 def load(text: str, options: Options) -> Pipeline:
@@ -212,6 +213,7 @@ def price_only(text: str, *, guidance_scale: float | None = None, eta: float = 0
         UserError: the model is unknown.
     """
     usual = defaults(text)
+    _check_guidance(check_name("model", text), guidance_scale)
     scale = usual.guidance_scale if guidance_scale is None else guidance_scale
     return PriceOnly(guided=(scale or 0.0) > 1.0, decoder=usual.decoder, stochastic=eta > 0.0)
 
@@ -237,8 +239,7 @@ def gaussian(
     """
     from noise_search.pipelines.analytic.distributions import Gaussian
 
-    _no_target(spec)
-    return _analytic(Gaussian([mean] * dim, scale), options, path)
+    return _analytic(spec, Gaussian([mean] * dim, scale), options, path)
 
 
 def mixture(
@@ -264,10 +265,10 @@ def mixture(
     """
     from noise_search.pipelines.analytic.distributions import Mixture
 
-    _no_target(spec)
     centre = [apart] + [0.0] * (dim - 1)
     means = [centre, [-c for c in centre]]
-    return _analytic(Mixture([weight, 1.0 - weight], means, [scale, scale]), options, path)
+    shares = [weight, 1.0 - weight]
+    return _analytic(spec, Mixture(shares, means, [scale, scale]), options, path)
 
 
 def shapes(spec: Spec, options: Options, /) -> Pipeline:
@@ -284,7 +285,7 @@ def shapes(spec: Spec, options: Options, /) -> Pipeline:
 
     from noise_search.pipelines.shapes.pipeline import ShapesPipeline
 
-    folder = Path(__file__).resolve().parent / "shapes" / variant
+    folder = _folder(variant)
     if not (folder / "model_index.json").is_file():
         raise UserError(f"model {spec}: its weights are missing from {folder}; install it again")
     pipe: Any = ShapesPipeline
@@ -325,6 +326,11 @@ def wrap(pipe: Any, options: Options) -> Pipeline:
     )
 
 
+def _folder(variant: str) -> Path:
+    """Where the weights of a shapes model lie in the package."""
+    return Path(__file__).resolve().parent / "shapes" / variant
+
+
 @contextmanager
 def _quietly() -> Iterator[None]:
     """No bars while a model of a few megabytes is loaded; put back as they were."""
@@ -341,9 +347,12 @@ def _quietly() -> Iterator[None]:
             bars.enable_progress_bar()
 
 
-def _analytic(distribution: Any, options: Options, path: Family) -> Pipeline:
+def _analytic(spec: Spec, distribution: Any, options: Options, path: Family) -> Pipeline:
     from noise_search.pipelines.analytic.world import Analytic
 
+    if spec.target is not None or spec.items:
+        raise UserError(f"model {spec}: {spec.name} takes options alone, as in {spec.name}(dim=64)")
+    _check_guidance(spec, options.guidance_scale)
     return Analytic(
         distribution,
         options.book,
@@ -355,6 +364,7 @@ def _analytic(distribution: Any, options: Options, path: Family) -> Pipeline:
     )
 
 
-def _no_target(spec: Spec) -> None:
-    if spec.target is not None or spec.items:
-        raise UserError(f"model {spec}: {spec.name} takes options alone, as in {spec.name}(dim=64)")
+def _check_guidance(spec: Spec, scale: float | None) -> None:
+    """Refuse guidance where there is none: prices would be wrong."""
+    if scale is not None and spec.name in _UNGUIDED:
+        raise UserError(f"model {spec}: {spec.name} has no guidance_scale")
