@@ -18,8 +18,9 @@ from noise_search.problem import Prompt, resolve
 from noise_search.run import Job
 from noise_search.specs import parse
 from noise_search.study.bench import build, complete
-from noise_search.study.exhibit import Lineup, conclude, read_tables, write_exhibit
+from noise_search.study.exhibit import conclude, read_tables, write_exhibit
 from noise_search.study.folder import prompt_record
+from noise_search.study.gallery import Lineup
 from noise_search.study.generate import LIVE, drive, make_folder, plan_of
 from noise_search.study.settings import Settings
 from noise_search.study.tables import SINGLE, Entry, Tables
@@ -196,7 +197,7 @@ def _run(
             label=f"{len(jobs)} searches",
             total=expected_nfe(lineup),
         )
-        exhibit = conclude(lineup, bench, driven, watch)
+        exhibit = conclude(lineup, bench, driven, out, watch)
         write_exhibit(out, bench, exhibit, head)
         if exhibit.whole:
             shutil.rmtree(out / LIVE, ignore_errors=True)

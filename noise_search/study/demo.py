@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from noise_search.study.compare import Comparison, compare
-from noise_search.study.exhibit import TITLES
+from noise_search.study.gallery import TITLES
 from noise_search.study.prompts import prompts_of
 from noise_search.study.settings import Settings
 from noise_search.study.tables import SINGLE, Entry, spelt

@@ -23,7 +23,7 @@ from noise_search.journal import header
 from noise_search.problem import Sample, Score
 from noise_search.study.bench import build
 from noise_search.study.compare import Comparison, compare, resume_comparison
-from noise_search.study.exhibit import file_names, sheet_entries
+from noise_search.study.gallery import file_names, sheet_entries
 from noise_search.study.generate import resume
 from noise_search.study.prompts import Row, name_prompts, prompts_of
 from noise_search.study.settings import Settings
