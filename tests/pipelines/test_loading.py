@@ -110,8 +110,9 @@ def test_analytic_worlds() -> None:
     pipeline: Any = load("gaussian(dim=3,mean=2,scale=0.5,path=vp)", options(eta=0.5, width=2))
     assert isinstance(pipeline, Analytic)
     assert pipeline.stochastic
-    assert pipeline.distribution.mean.tolist() == [2, 2, 2]
-    assert pipeline.distribution.scale.tolist() == [0.5] * 3
+    data: Any = pipeline.distribution
+    assert data.mean.tolist() == [2, 2, 2]
+    assert data.scale.tolist() == [0.5] * 3
     assert (pipeline.path, pipeline.width, pipeline.eta) == ("vp", 2, 0.5)
     mixed: Any = load("mixture(dim=2,apart=3,weight=0.25)", options())
     assert mixed.distribution.means.tolist() == [[3, 0], [-3, 0]]
