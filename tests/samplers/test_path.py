@@ -89,6 +89,14 @@ def test_level_at_a_signal_to_noise_ratio_has_it(name: str, snr: float) -> None:
     assert FAMILIES[name](snr).snr == pytest.approx(snr, rel=1e-9)
 
 
+@pytest.mark.parametrize("time", [0.02, 0.35, 1.0])
+def test_continuous_schedule_is_found_again_from_its_ratio(time: float) -> None:
+    point = continuous_variance_preserving(time)
+    found = continuous_variance_preserving_at_snr(point.snr)
+    assert found.time == pytest.approx(time, rel=1e-11)
+    assert found.a_rate == pytest.approx(point.a_rate, rel=1e-10)
+
+
 def test_levels_at_the_extreme_ratios_are_exact() -> None:
     for family in (linear_at_snr, variance_preserving_at_snr):
         assert (family(0.0).a, family(0.0).s) == (0.0, 1.0)
