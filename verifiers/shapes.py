@@ -9,7 +9,6 @@ multiset of objects must match exactly and a relation must hold clearly for ever
 from __future__ import annotations
 
 from collections import Counter
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +22,7 @@ __all__ = ["FoundObject", "is_correct", "read_scene"]
 _SIDE = 32
 _VISIBLE = 96.0  # Of 255, in colourfulness or brightness: about half of a true object's.
 _SPECK = 6  # Components of fewer pixels are no objects; the smallest true one has some 25.
-_SOLID = 12.0  # Covered pixels an object needs to have an outline worth comparing.
+_SMALLEST, _LARGEST = 12.0, 200.0  # Areas an object of the language can have, generously.
 _MIN_IOU = 0.70
 _MIN_LEAD = 3.0  # Pixels by which "left of" and the others must hold.
 _TOUCHING = np.ones((3, 3), dtype=bool)
@@ -77,55 +76,52 @@ def _nearest_hue(pixels: _Plane, high: _Plane, chroma: _Plane) -> NDArray[np.int
     return np.rint(sixth).astype(np.int64) % len(COLORS)
 
 
-def _rim(vivid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels at the edge of a coloured object, where paleness is only its outline."""
-    grown: NDArray[np.bool_] = ndimage.binary_dilation(vivid, _TOUCHING)
+def _rim(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask grown by one pixel: the partly covered outline that a threshold cuts off."""
+    grown: NDArray[np.bool_] = ndimage.binary_dilation(mask, _TOUCHING)
     return grown
 
 
 def _objects(color: str | None, mask: NDArray[np.bool_], strength: _Plane) -> list[FoundObject]:
-    labels, count = ndimage.label(mask, _TOUCHING)
+    labels, _ = ndimage.label(mask, _TOUCHING)
     found = []
-    for label in range(1, count + 1):
-        inside = labels == label
+    for label, box in enumerate(ndimage.find_objects(labels), start=1):
+        # All that follows needs only the object and the pixels around it.
+        window = tuple(slice(max(side.start - 2, 0), side.stop + 2) for side in box)
+        inside = labels[window] == label
         if inside.sum() >= _SPECK:
-            found.append(_describe(color, inside, strength))
+            corner = (window[1].start, window[0].start)
+            found.append(_describe(color, inside, strength[window], corner))
     return found
 
 
-def _describe(color: str | None, inside: NDArray[np.bool_], strength: _Plane) -> FoundObject:
+def _describe(
+    color: str | None, inside: NDArray[np.bool_], strength: _Plane, corner: tuple[int, int]
+) -> FoundObject:
     full = float(np.quantile(strength[inside], 0.75))
-    # The rim holds the partly covered pixels that the threshold cut off.
     cover = np.where(_rim(inside), np.minimum(strength / full, 1.0), 0.0)
     area = float(cover.sum())
-    x, y = _grid()
-    centre = (float((cover * x).sum() / area), float((cover * y).sum() / area))
+    height, width = cover.shape
+    x = np.arange(width) + 0.5 + corner[0]
+    y = np.arange(height) + 0.5 + corner[1]
+    centre = (float(cover.sum(axis=0) @ x / area), float(cover.sum(axis=1) @ y / area))
     shape = None
-    if color is not None and area >= _SOLID:
-        overlaps = [_overlap(cover, name, centre, area) for name in SHAPES]
+    if color is not None and _SMALLEST <= area <= _LARGEST:
+        dx, dy = x[None, :] - centre[0], y[:, None] - centre[1]
+        overlaps = [_overlap(cover, _distance(name, dx, dy, area)) for name in SHAPES]
         best = int(np.argmax(overlaps))
         shape = SHAPES[best] if overlaps[best] >= _MIN_IOU else None
     return FoundObject(color, shape, centre, area)
 
 
-@lru_cache(maxsize=1)
-def _grid() -> tuple[_Plane, _Plane]:
-    """Pixel centres x and y, (32, 32) each."""
-    axis = np.arange(_SIDE) + 0.5
-    x, y = np.meshgrid(axis, axis)
-    return x, y
-
-
-def _overlap(cover: _Plane, shape: str, centre: tuple[float, float], area: float) -> float:
-    """Soft intersection over union with a template of the same centroid and area."""
-    x, y = _grid()
-    template = np.clip(0.5 - _distance(shape, x - centre[0], y - centre[1], area), 0.0, 1.0)
-    union = np.maximum(cover, template).sum()
-    return float(np.minimum(cover, template).sum() / union)
+def _overlap(cover: _Plane, distance: _Plane) -> float:
+    """Soft intersection over union with the template of a signed distance."""
+    template = np.clip(0.5 - distance, 0.0, 1.0)
+    return float(np.minimum(cover, template).sum() / np.maximum(cover, template).sum())
 
 
 def _distance(shape: str, x: _Plane, y: _Plane, area: float) -> _Plane:
-    """Signed distance to the outline of a shape around the origin, negative inside."""
+    """Signed distance to the outline of a shape of that area around 0, negative inside."""
     distance: _Plane
     if shape == "circle":
         distance = np.hypot(x, y) - (area / np.pi) ** 0.5

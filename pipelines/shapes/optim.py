@@ -10,9 +10,12 @@ from torch import Tensor, nn
 __all__ = ["ExponentialAverage", "Optimizers", "learning_rate_factor"]
 
 
-def learning_rate_factor(step: int, steps: int, warmup: int = 100) -> float:
-    """Linear warm-up, then constant, then linear decay over the last half."""
-    return min(1.0, (step + 1) / warmup, max(0.0, 2.0 * (steps - step) / steps))
+def learning_rate_factor(step: int, steps: int, decay: int, warmup: int = 100) -> float:
+    """Linear warm-up, a constant, linear decay over the last ``decay`` steps.
+
+    The warm-up-stable-decay schedule (Hu et al. 2024, arXiv:2404.06395).
+    """
+    return min(1.0, (step + 1) / warmup, (steps - step) / decay)
 
 
 class Optimizers:

@@ -299,7 +299,7 @@ class ShapesPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is u
 def _as_list(text: str | list[str] | None) -> list[str]:
     if text is None:
         return []
-    return [text] if isinstance(text, str) else list(text)
+    return list(text) if isinstance(text, (list, tuple)) else [text]
 
 
 def _not_padding(embeds: Tensor) -> Tensor:

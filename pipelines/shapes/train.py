@@ -21,7 +21,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
 from noise_search.pipelines.shapes.components import ddim_scheduler, new_tokenizer
-from noise_search.pipelines.shapes.data import Batch, SceneBatches
+from noise_search.pipelines.shapes.data import EARLY_WEIGHTS, LATE_WEIGHTS, Batch, SceneBatches
 from noise_search.pipelines.shapes.evaluate import accuracy_by_category
 from noise_search.pipelines.shapes.export import export
 from noise_search.pipelines.shapes.losses import (
@@ -44,22 +44,23 @@ Loss = Callable[[Denoiser, Batch, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how fast; the rest is in the modules beside this one."""
+    """``steps`` batches at the given rates, which fall to zero over the last ``decay`` of them.
 
-    images: int
+    The decay is also where the shares of the categories change from early to late, and
+    where the fraction ``confusion`` of the relations in the pictures is drawn at random.
+    """
+
+    steps: int
+    decay: int
     muon: float
     adamw: float
     seed: int
     batch: int = 64
-
-    @property
-    def steps(self) -> int:
-        """Optimiser steps in all."""
-        return self.images // self.batch
+    confusion: float = 0.6
 
 
-FLOW = Recipe(images=352_000, muon=2e-3, adamw=1.5e-3, seed=2024)
-DDIM = Recipe(images=200_000, muon=1e-3, adamw=7.5e-4, seed=2025)
+FLOW = Recipe(steps=4000, decay=940, muon=2e-3, adamw=1.5e-3, seed=2024)
+DDIM = Recipe(steps=1800, decay=900, muon=1e-3, adamw=7.5e-4, seed=2025)
 
 
 def fast_attention(model: Denoiser) -> None:
@@ -81,15 +82,18 @@ def train(model: Denoiser, loss: Loss, recipe: Recipe, checkpoint: Path, every: 
         average.load(saved["average"])
         first = saved["step"]
     # A resumed run draws new pictures instead of replaying those already seen.
-    batches = SceneBatches(new_tokenizer(), recipe.seed + first)
-    generator = torch.Generator().manual_seed(recipe.seed + first)
+    seed, tokenizer = recipe.seed + first, new_tokenizer()
+    early = SceneBatches(tokenizer, EARLY_WEIGHTS, seed)
+    late = SceneBatches(tokenizer, LATE_WEIGHTS, seed, confusion=recipe.confusion)
+    generator = torch.Generator().manual_seed(seed)
     started = saved_at = time.monotonic()
     running = 0.0
     for step in range(first, recipe.steps):
+        batches = early if step < recipe.steps - recipe.decay else late
         with torch.autocast("cpu", dtype=torch.bfloat16):
             value = loss(model, batches.draw(recipe.batch), generator)
         value.backward()  # type: ignore[no-untyped-call]
-        optimizers.step(learning_rate_factor(step, recipe.steps))
+        optimizers.step(learning_rate_factor(step, recipe.steps, recipe.decay))
         average.update(model)
         running += (value.item() - running) / min(100, step - first + 1)
         if (step + 1) % 100 == 0:
