@@ -28,7 +28,7 @@ def main(out: Path) -> None:
         "shapes",
         "two green triangles above a red square",
         search=explore_then_refine,
-        budget="64nfe",
+        budget="48nfe",
         seed=0,
         out=out,
     )

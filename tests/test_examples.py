@@ -1,0 +1,32 @@
+"""Every example runs as it is, and is short enough to be read at a glance."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "examples"
+EXAMPLES = sorted(FOLDER.glob("*.py"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs_and_leaves_a_run(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main(tmp_path / "run")
+    assert capsys.readouterr().out
+    assert (tmp_path / "run/run.json").is_file()
+    assert list((tmp_path / "run/images").rglob("*.png"))
+
+
+def test_there_are_examples_and_they_are_short() -> None:
+    names = {path.stem for path in EXAMPLES}
+    assert {"search_pipeline", "own_verifier", "own_search"} <= names
+    assert all(len(path.read_text().splitlines()) < 40 for path in EXAMPLES)
