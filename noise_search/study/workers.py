@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -14,6 +15,9 @@ from noise_search.noise import Book, Recipe
 from noise_search.problem import Ask, Batch
 from noise_search.specs import parse
 from noise_search.study.settings import Settings
+
+GRACE = 3.0
+"""Seconds that workers have to end by themselves."""
 
 
 class WorkerDiedError(RuntimeError):
@@ -92,10 +96,14 @@ class Workers:
 
     def close(self) -> None:
         """End all workers."""
-        for link, process in self._links.items():
+        for link in self._links:
             link.close()
-            process.terminate()
+        # a worker ends by itself when its link is closed, and then leaves nothing behind
+        patience = time.monotonic() + GRACE
         for process in self._links.values():
+            process.join(max(0.0, patience - time.monotonic()))
+        for process in self._links.values():
+            process.terminate()
             process.join()
 
     def __enter__(self) -> Self:
