@@ -24,6 +24,9 @@ EVERY = 10.0
 WINDOW = 20.0
 """Seconds over which speed is measured; what a resumed run recalls drops out of it soon."""
 
+BATCHES = 16
+"""But over so many candidates at least: slow runs file few of them."""
+
 Clock = Callable[[], float]
 
 
@@ -50,7 +53,7 @@ class Tally:
         """Count a candidate."""
         self.nfe += candidate.cost.nfe
         self.recent.append((now, self.nfe))
-        while now - self.recent[0][0] > WINDOW:
+        while len(self.recent) > BATCHES and now - self.recent[0][0] > WINDOW:
             self.recent.popleft()
         score = next(iter(candidate.scores.values()), None)
         if candidate.finished and score is not None:

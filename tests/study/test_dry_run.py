@@ -38,7 +38,6 @@ def spent(folder: Path) -> tuple[int, dict[str, int]]:
     return record["candidates"], record["spent"]
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("search", ["random", "zero-order", "paths", "prune", "steps"])
 @pytest.mark.parametrize("budget", ["8nfe", "30nfe", "64nfe", "333nfe", "9calls", "64nfe+5calls"])
 @pytest.mark.parametrize("more", [{}, {"eta": 0.5}, {"steps": 5, "seed": 3}])
