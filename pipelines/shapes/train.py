@@ -60,7 +60,7 @@ class Recipe:
 
 
 FLOW = Recipe(steps=4000, decay=940, muon=2e-3, adamw=1.5e-3, seed=2024)
-DDIM = Recipe(steps=1800, decay=900, muon=1e-3, adamw=7.5e-4, seed=2025)
+DDIM = Recipe(steps=2400, decay=1200, muon=1e-3, adamw=7.5e-4, seed=2025, confusion=0.75)
 
 
 def fast_attention(model: Denoiser) -> None:
