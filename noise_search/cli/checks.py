@@ -42,6 +42,8 @@ def check_run(settings: Settings, prompts: Sequence[Prompt], pricer: Pricer) -> 
         most = f"the scheduler of {settings.model} has {pricer.most_steps}"
         raise UserError(f"steps={settings.steps}: {most}")
     _check_device(settings.device)
+    if settings.dtype == "float16" and settings.device.startswith("cpu"):
+        raise UserError("dtype=float16: pipelines do not run in it on a CPU; bfloat16 or float32")
     check_budget(pricer, prompts[0], settings)
     rehearse(pricer, jobs_of(prompts[:1], settings)[0])
 
@@ -66,6 +68,25 @@ def _check_device(device: str) -> None:
         raise UserError(f"device: unknown device {device[:60]!r}{nearest(name, DEVICES)}")
     if ":" in device and not re.fullmatch(r"[0-9]{1,3}", number):
         raise UserError(f"device={device[:60]}: after the colon stands a number, cuda:0")
+
+
+def check_device_there(device: str) -> None:
+    """Refuse a device that this machine does not have; loads torch for any but the CPU.
+
+    Raises:
+        UserError: there is no such device.
+    """
+    kind, _, number = device.partition(":")
+    if kind == "cpu":
+        return
+    import torch
+
+    there: dict[str, int] = {
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    if int(number or 0) >= there.get(kind, 1 << 10):
+        raise UserError(f"device={device}: torch {torch.__version__} finds none on this machine")
 
 
 def check_folder(out: Path, head: Mapping[str, Any] | None) -> None:

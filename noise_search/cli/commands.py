@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from noise_search.cli import report
-from noise_search.cli.checks import check_folder, check_run
+from noise_search.cli.checks import check_device_there, check_folder, check_run
 from noise_search.cli.halt import resumable
 from noise_search.cli.progress import watcher
 from noise_search.cli.request import RUNS, CompareRequest, Keys, read_comparison, read_request
@@ -19,7 +20,7 @@ from noise_search.study.generate import generate, jobs_of, resume, run_header
 from noise_search.study.settings import Settings, checked
 
 if TYPE_CHECKING:
-    from noise_search.study.exhibit import Lineup
+    from noise_search.study.gallery import Lineup
 
 DIFFERENT = 1
 
@@ -38,6 +39,7 @@ def run_generate(
         kept = settings.top_k * len(prompts)
         report.print_estimate(len(prompts), kept, one, _unknown(settings))
         return
+    check_device_there(settings.device)
     with resumable(out):
         watch = watcher(len(prompts), quiet=quiet)
         results = generate(prompts, settings, out, workers=request.workers, watch=watch)
@@ -60,6 +62,7 @@ def run_compare(
         total = one * (len(request.prompts) * request.seeds)
         report.print_estimate(len(request.prompts), None, total, _unknown(request.settings))
         return
+    check_device_there(request.settings.device)
     with resumable(request.out):
         comparison = compare.compare(
             request.prompts,
@@ -81,7 +84,8 @@ def run_demo(given: Mapping[str, Any], *, quiet: bool) -> None:
     check_folder(out, None)
     from noise_search.study.demo import demo
 
-    with resumable(out, "noise-search demo"):
+    again = "noise-search demo" + (f" --out {shlex.quote(str(out))}" if keys.out else "")
+    with resumable(out, again):
         demo(out, workers=keys.workers, watch=watcher(0, quiet=quiet))
 
 
@@ -115,7 +119,7 @@ def run_reproduce(source: Path, candidate: str | None, out: Path | None) -> int:
 
 def _lineup(request: CompareRequest) -> Lineup:
     """What is compared, for one prompt and one seed."""
-    from noise_search.study.exhibit import Lineup
+    from noise_search.study.gallery import Lineup
     from noise_search.study.tables import SINGLE, Entry
 
     entries = [Entry(SINGLE, ""), *(Entry(s, b) for s in request.searches for b in request.budgets)]

@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words or os.environ.get("NOISE_SEARCH_DEBUG", "") not in ("", "0")
+    words = [word for word in words if word != "--debug"]  # it may stand anywhere
     try:
         with _terminable():
             return _call(words)

@@ -39,7 +39,7 @@ VALUES: Mapping[str, tuple[str, ...]] = {
     "--top-k": ("0", "-1", "1001", "x"),
     "--threads": ("0", "-1", "1025", "x"),
     "--workers": ("0", "-1", "1025", "x", "1.5"),
-    "--dtype": ("float", "fp32", "FLOAT32", "", "int8"),
+    "--dtype": ("float", "fp32", "FLOAT32", "", "int8", "float16"),
     "--device": ("cud", "cuda:", "cuda:x", "", "gpu", "cpu:-1", "cuda:0:1", "cuda:99999"),
     "--budget": (
         "", "64", "nfe", "64nf", "-64nfe", "0nfe", "64nfe+", "64nfe+64nfe", "1.5nfe", "4nfe",

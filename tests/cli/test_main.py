@@ -103,13 +103,22 @@ def test_trouble_under_way_says_how_to_go_on(
     assert (here / "my run" / "journal").exists()
 
 
-@pytest.mark.parametrize("how", ["flag", "variable"])
+@pytest.mark.parametrize("how", ["first", "last", "variable"])
 def test_debug_keeps_the_traceback(how: str, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "generate", Trouble(RuntimeError("boom")))
     if how == "variable":
         monkeypatch.setenv("NOISE_SEARCH_DEBUG", "1")
     with pytest.raises(RuntimeError, match="boom"):
-        call(*(["--debug"] if how == "flag" else []), *GENERATE)
+        flags = {"first": ("--debug", *GENERATE), "last": (*GENERATE, "--debug")}
+        call(*flags.get(how, GENERATE))
+
+
+@pytest.mark.parametrize("device", ["cuda:999", "mps:1"])
+def test_a_device_that_is_not_there(device: str, call: Call, here: Path) -> None:
+    said = call(*GENERATE, "--device", device)
+    assert said.code == 2
+    assert f"device={device}" in said.err
+    assert contents(here) == {}
 
 
 def test_control_characters_do_not_reach_the_terminal(call: Call) -> None:

@@ -17,7 +17,7 @@ from noise_search.study.bench import complete
 from noise_search.study.compare import compare
 from noise_search.study.compare import jobs_of as compared_jobs_of
 from noise_search.study.dry_run import MOST_SAMPLES, Estimate, estimate, rehearse
-from noise_search.study.exhibit import Lineup
+from noise_search.study.gallery import Lineup
 from noise_search.study.generate import generate, jobs_of
 from noise_search.study.prompts import prompts_of
 from noise_search.study.settings import Settings
