@@ -147,7 +147,7 @@ def test_list_shows_names_options_and_summaries(call: Call) -> None:
     out = call("list").out
     for kind in ("search", "verifier", "model"):
         assert [name for name in names(kind) if name not in out] == []
-    assert "(neighbors=4, cosine=0.8, elitist=true)" in call("list", "searches").out
+    assert "(neighbors=4, cosine=0.5, elitist=true)" in call("list", "searches").out
     assert "at=0.25+0.5" in out
 
 

@@ -108,9 +108,9 @@ def test_debug_keeps_the_traceback(how: str, call: Call, monkeypatch: pytest.Mon
     monkeypatch.setattr(commands, "generate", Trouble(RuntimeError("boom")))
     if how == "variable":
         monkeypatch.setenv("NOISE_SEARCH_DEBUG", "1")
+    words = {"first": ("--debug", *GENERATE), "last": (*GENERATE, "--debug")}.get(how, GENERATE)
     with pytest.raises(RuntimeError, match="boom"):
-        flags = {"first": ("--debug", *GENERATE), "last": (*GENERATE, "--debug")}
-        call(*flags.get(how, GENERATE))
+        call(*words)
 
 
 @pytest.mark.parametrize("device", ["cuda:999", "mps:1"])
