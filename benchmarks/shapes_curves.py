@@ -38,12 +38,13 @@ def main() -> None:
     options.add_argument("--prompts", type=int, default=60)
     options.add_argument("--seeds", type=int, default=2)
     options.add_argument("--workers", type=int, default=2)
+    options.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     options.add_argument("--runs", type=Path, default=RUNS)
     given = options.parse_args()
     texts = by_rule(held_out_captions(), given.prompts)
     found = compare(
         prompts_of(texts),
-        Settings.of({"model": f"shapes:{given.variant}"}),
+        Settings.of({"model": f"shapes:{given.variant}", "dtype": given.dtype}),
         SEARCHES,
         BUDGETS,
         given.seeds,

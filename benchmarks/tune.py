@@ -54,12 +54,13 @@ def main() -> None:
     options.add_argument("--prompts", type=int, default=30)
     options.add_argument("--seeds", type=int, default=1)
     options.add_argument("--workers", type=int, default=2)
+    options.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     options.add_argument("--runs", type=Path, default=RUNS)
     given = options.parse_args()
     choices = list(zero_order() if given.search == "zero-order" else paths())
     found = compare(
         prompts_of(by_rule(training_captions(), given.prompts)),
-        Settings.of({"model": f"shapes:{given.variant}"}),
+        Settings.of({"model": f"shapes:{given.variant}", "dtype": given.dtype}),
         ["random", *(given.specs or choices)],
         BUDGETS,
         given.seeds,

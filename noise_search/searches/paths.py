@@ -13,7 +13,7 @@ def search_over_paths(
     task: Task,
     paths: Count = 2,
     width: Count = 4,
-    start: Within = 0.5,
+    start: Within = 0.625,
     forward: Within = 0.125,
     backward: Within = 0.25,
 ) -> Search:

@@ -8,7 +8,7 @@ from noise_search.task import Task
 
 
 def zero_order(
-    task: Task, neighbors: Count = 4, cosine: Cosine = 0.8, elitist: bool = True
+    task: Task, neighbors: Count = 4, cosine: Cosine = 0.5, elitist: bool = True
 ) -> Search:
     """Move a pivot to the best of its neighbors, again and again (Ma et al. 2501.09732, 3.2).
 

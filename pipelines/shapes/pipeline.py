@@ -251,7 +251,7 @@ class ShapesPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is u
         )
         batch, dtype = encoded[0].shape[0], encoded[0].dtype
         latents = self.prepare_latents(batch, dtype, device, generator, latents)
-        self.scheduler.set_timesteps(num_inference_steps, device=device)
+        self._set_timesteps(num_inference_steps, device)
         extra = self.prepare_extra_step_kwargs(generator, eta)
         latents = self._denoise(
             latents, encoded, extra, callback_on_step_end, callback_on_step_end_tensor_inputs
@@ -259,6 +259,17 @@ class ShapesPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is u
         images = latents if output_type == "latent" else _to_images(latents, output_type)
         self.maybe_free_model_hooks()
         return ImagePipelineOutput(images=images) if return_dict else (images,)
+
+    def _set_timesteps(self, steps: int, device: torch.device) -> None:
+        """Set the schedule; of a flow, sigmas from 1 to 1 / steps, as FLUX's own pipeline does.
+
+        Left to itself, the scheduler would spend the last step between a sigma of .001 and 0.
+        """
+        if "sigmas" in inspect.signature(self.scheduler.set_timesteps).parameters:
+            sigmas = np.linspace(1.0, 1.0 / steps, steps)
+            self.scheduler.set_timesteps(sigmas=sigmas, device=device)
+        else:
+            self.scheduler.set_timesteps(steps, device=device)
 
     def _denoise(
         self,
