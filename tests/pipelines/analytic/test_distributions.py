@@ -178,6 +178,20 @@ def test_log_normalizer_is_the_integral_of_the_weighted_density(name: str, kind:
     assert data.tilt(reward, 1.5).log_normalizer == pytest.approx(math.log(total), abs=1e-8)
 
 
+def test_rewards_have_their_values_at_known_samples() -> None:
+    x = [[1.0, 2.0], [0.0, 0.0]]
+    np.testing.assert_allclose(LinearReward([0.7, -0.3], offset=0.2)(x), [0.3, 0.2])
+    quadratic = QuadraticReward([0.5, 1.0], [1.0, 0.4])
+    np.testing.assert_allclose(quadratic(x), [-0.5 * (0.25 + 0.4), -0.5 * (0.25 + 0.4)])
+    np.testing.assert_allclose(quadratic([[0.5, 2.0]]), [-0.2])
+
+
+@every_data
+def test_weight_of_a_tilt_is_one_unless_given(name: str) -> None:
+    data, reward = DATA[name], REWARDS["linear"]
+    assert data.tilt(reward).log_normalizer == data.tilt(reward, 1.0).log_normalizer
+
+
 def test_linear_tilt_of_a_gaussian_moves_its_mean() -> None:
     slope, weight = np.array([0.7, -0.3]), 2.0
     tilted = GAUSSIAN.tilt(LinearReward(slope), weight)
