@@ -299,6 +299,8 @@ class Judged:
 
     def _candidate(self, ask: Ask, played: Played, score: Score | None) -> Candidate:
         judged = score or Score()
+        silent = score is not None and not score.values
+        unscored = f"{self.verifier.name} gave no score" if silent else None
         return Candidate(
             name=ask.name,
             prompt=ask.prompt.name,
@@ -307,7 +309,7 @@ class Judged:
             stage=ask.until,
             parent=None if ask.parent is None else ask.parent.name,
             scores=judged.values,
-            failure=played.failure or judged.failure,
+            failure=played.failure or judged.failure or unscored,
             cost=played.cost + Cost(verifier_calls=int(score is not None)),
             ended=played.ended,
             detail={**played.detail, **judged.detail},
