@@ -47,6 +47,7 @@ _OURS = frozenset(
         "timesteps",
     }
 )
+_GUIDANCE = ("guidance_scale", "true_cfg_scale")
 T = TypeVar("T")
 _NOISE_BYTES = 256 << 20
 _WHOLE_HASH = 256 << 20  # Bytes of weights that are hashed whole; larger models by samples.
@@ -90,14 +91,12 @@ class DiffusersPipeline(Staged[Tensor]):
         parameters = inspect.signature(type(pipe).__call__).parameters
         _check_arguments(type(pipe).__name__, self.arguments, parameters)
         self._names = ("transformer",) if getattr(pipe, "transformer", None) else ("unet",)
-        usual = parameters["guidance_scale"].default if "guidance_scale" in parameters else 0.0
-        scale = self.arguments.get("guidance_scale", usual)
         super().__init__(
             book,
             states,
             width=width,
             eta=eta,
-            guided=scale is not None and scale > 1.0,
+            guided=any(_scale(name, self.arguments, parameters) > 1.0 for name in _GUIDANCE),
             decoder=getattr(pipe, "vae", None) is not None,
             fast=fast,
         )
@@ -304,6 +303,13 @@ class DiffusersPipeline(Staged[Tensor]):
 def _beside(part: Slice, rows: int) -> Cost:
     """What was spent to learn what the denoiser's answers look like."""
     return Cost(rows if part.beside else 0, part.beside)
+
+
+def _scale(name: str, given: Mapping[str, Any], parameters: Mapping[str, Any]) -> float:
+    """A strength of guidance as a call will have it, 0 where there is none."""
+    usual = parameters[name].default if name in parameters else 0.0
+    value = given.get(name, usual)
+    return float(value) if isinstance(value, (int, float)) else 0.0
 
 
 def _bytes(picture: NDArray[Any]) -> NDArray[np.uint8]:

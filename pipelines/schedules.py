@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
+    FlowMatchEulerDiscreteScheduler,
+)
 from torch import Tensor
 
 from noise_search.errors import UserError
@@ -66,7 +69,7 @@ class FlowGrid:
         """X at a stage, and the x0-prediction, from x one stage before and the model's output."""
         inner = self.scheduler
         sigma = inner.sigmas[stage - 1]
-        x0 = (x.float() - sigma * output).to(output.dtype)
+        x0 = (x.float() - sigma * output.float()).to(output.dtype)
         if noise is None:
             # Found by time it would be found wrongly: the steps before were not taken.
             inner._step_index = stage - 1

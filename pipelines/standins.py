@@ -119,7 +119,7 @@ class Scheduler:
         fields["step"] = self._stepping(part, inner)
 
     @property  # type: ignore[misc]
-    def __class__(self) -> type:
+    def __class__(self) -> type:  # pyright: ignore
         """The class of the scheduler it stands for: pipelines ask."""
         return type(self.__dict__["_inner"])
 
@@ -185,7 +185,7 @@ class Denoiser:
         fields["_inner"], fields["_part"], fields["_blanks"] = inner, part, blanks
 
     @property  # type: ignore[misc]
-    def __class__(self) -> type:
+    def __class__(self) -> type:  # pyright: ignore
         """The class of the denoiser it stands for: pipelines ask."""
         return type(self.__dict__["_inner"])
 

@@ -6,15 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
 import torch
-from diffusers import (
-    AutoencoderKL,
-    DDIMScheduler,
-    StableDiffusionPipeline,
-    UNet2DConditionModel,
-)
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from noise_search.budget import ZERO, Cost
@@ -25,6 +20,7 @@ from noise_search.pipelines.shapes.components import new_tokenizer
 from noise_search.problem import Prompt
 from tests.pipelines.playing import Player
 
+library: Any = diffusers  # its types are not exported
 STEPS, WIDTH = 4, 3
 SIZE = {"height": 16, "width": 16, "guidance_scale": 4.0}
 PROMPTS = [Prompt("a", "a red circle", "blue"), Prompt("b", "two green squares", "a red square")]
@@ -32,7 +28,7 @@ PROMPTS = [Prompt("a", "a red circle", "blue"), Prompt("b", "two green squares",
 
 @pytest.fixture(scope="module")
 def pipe() -> Any:
-    tokenizer = new_tokenizer()
+    tokenizer: Any = new_tokenizer()
     with torch.random.fork_rng():
         torch.manual_seed(3)
         encoder = CLIPTextModel(
@@ -48,7 +44,7 @@ def pipe() -> Any:
                 pad_token_id=0,
             )
         )
-        unet: Any = UNet2DConditionModel(
+        unet = library.UNet2DConditionModel(
             block_out_channels=(8, 16),
             layers_per_block=1,
             sample_size=8,
@@ -58,18 +54,18 @@ def pipe() -> Any:
             norm_num_groups=4,
             attention_head_dim=4,
         )
-        vae: Any = AutoencoderKL(
+        vae = library.AutoencoderKL(
             block_out_channels=(8, 8),
             down_block_types=("DownEncoderBlock2D",) * 2,
             up_block_types=("UpDecoderBlock2D",) * 2,
             norm_num_groups=4,
         )
-    found: Any = StableDiffusionPipeline(
+    found = library.StableDiffusionPipeline(
         vae.eval(),
         encoder.eval(),
         tokenizer,
         unet.eval(),
-        DDIMScheduler(
+        library.DDIMScheduler(
             beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False, steps_offset=1
         ),
         safety_checker=None,

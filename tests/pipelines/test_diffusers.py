@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
 from noise_search.budget import ZERO, Cost
@@ -24,6 +24,10 @@ from noise_search.samplers import ddim_step, from_flow, linear
 from tests.pipelines.conftest import Load
 from tests.pipelines.playing import Made, Player
 
+library: Any = diffusers  # its types are not exported
+DDIM = library.DDIMScheduler
+FLOW = library.FlowMatchEulerDiscreteScheduler
+
 STEPS, WIDTH = 5, 4
 PROMPTS = [
     Prompt("a", "a red circle"),
@@ -35,13 +39,13 @@ WITHOUT = ("blue", "", "a", "red")
 NEGATIVES = [Prompt(p.name, p.text, n) for p, n in zip(PROMPTS, WITHOUT, strict=True)]
 KINDS = [("flow", 0.0), ("flow", 0.6), ("ddim", 0.0), ("ddim", 1.0)]
 SCHEDULERS: dict[str, Any] = {
-    "flow shifted": FlowMatchEulerDiscreteScheduler(shift=3.0),
-    "flow karras": FlowMatchEulerDiscreteScheduler(use_karras_sigmas=True),
-    "ddim v leading": DDIMScheduler(
+    "flow shifted": FLOW(shift=3.0),
+    "flow karras": FLOW(use_karras_sigmas=True),
+    "ddim v leading": DDIM(
         prediction_type="v_prediction", set_alpha_to_one=False, steps_offset=1, clip_sample=False
     ),
-    "ddim sample linspace": DDIMScheduler(prediction_type="sample", timestep_spacing="linspace"),
-    "ddim trailing odd": DDIMScheduler(timestep_spacing="trailing"),
+    "ddim sample linspace": DDIM(prediction_type="sample", timestep_spacing="linspace"),
+    "ddim trailing odd": DDIM(timestep_spacing="trailing"),
 }
 each_kind = pytest.mark.parametrize(("kind", "eta"), KINDS)
 
@@ -356,7 +360,7 @@ def test_a_broken_row_fails_alone_and_is_charged(
 @pytest.mark.parametrize(("value", "reason"), [(-9.0, "the picture is black"), (9.0, "is flat")])
 def test_black_and_flat_pictures_are_failures(load_tiny: Load, value: float, reason: str) -> None:
     pipe = load_tiny("ddim")
-    pipe.scheduler = DDIMScheduler(prediction_type="sample", timestep_spacing="trailing")
+    pipe.scheduler = DDIM(prediction_type="sample", timestep_spacing="trailing")
 
     def hook(_: Any, inputs: Any, output: Any) -> Any:
         return (torch.full_like(output[0], value),)
@@ -505,14 +509,14 @@ def test_what_cannot_be_driven_is_refused_before_anything_is_spent(load_tiny: Lo
             with pytest.raises(UserError, match=said):
                 player(pipe, arguments=arguments)
         for scheduler, said in (
-            (EulerDiscreteScheduler(), "EulerDiscreteScheduler is not supported; use DDIM"),
-            (FlowMatchEulerDiscreteScheduler(invert_sigmas=True), "invert_sigmas=True"),
-            (FlowMatchEulerDiscreteScheduler(stochastic_sampling=True), "stochastic_sampling"),
+            (library.EulerDiscreteScheduler(), "EulerDiscreteScheduler is not supported; use DDIM"),
+            (FLOW(invert_sigmas=True), "invert_sigmas=True"),
+            (FLOW(stochastic_sampling=True), "stochastic_sampling"),
         ):
             pipe.scheduler = scheduler
             with pytest.raises(UserError, match=said):
                 player(pipe)
-        pipe.scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+        pipe.scheduler = FLOW(use_dynamic_shifting=True)
         with pytest.raises(UserError, match=r"ShapesPipeline: .*mu"):
             player(pipe).start(3)
     assert rows == []
