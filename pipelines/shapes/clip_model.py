@@ -105,6 +105,10 @@ def write_config(folder: Path, size: dict[str, Any]) -> None:
     marks = {f"{mark}_token": f"[{mark.upper()}]" for mark in ("pad", "unk", "bos", "eos")}
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, model_max_length=CONTEXT, **marks)
     tokenizer.save_pretrained(str(folder))
+    file = folder / "tokenizer_config.json"
+    # transformers 5 writes a class name that transformers 4 lacks; both know the older one.
+    known = file.read_text("utf-8").replace("TokenizersBackend", "PreTrainedTokenizerFast")
+    file.write_text(known, "utf-8")
 
 
 def save(model: Any, folder: Path) -> None:

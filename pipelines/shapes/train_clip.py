@@ -1,8 +1,9 @@
 """Train the CLIP-like verifiers of the shapes on freshly drawn pictures.
 
 ``python -m noise_search.pipelines.shapes.train_clip --out FOLDER`` trains ``shapes-clip``;
-``--weak`` trains ``shapes-clip-weak``, which has seen no near misses and little else: selecting
-hard by it shows how a search exploits its verifier.  Only training sentences are used.
+``--weak`` trains ``shapes-clip-weak``, which has seen no near misses, no flaws and little else, and
+cannot tell left from right: selecting hard by it shows how a search exploits its verifier.  Only
+training sentences are used.
 
 Loss: InfoNCE in both directions (CLIP, arXiv:2103.00020).  A sentence must rank its own picture
 above the pictures of its near misses and above its own spoilt picture, all at one strength of
@@ -288,7 +289,7 @@ def train(plan: Plan, out: Path, every: int = 500) -> None:
 def plan_of(weak: bool, steps: int | None) -> Plan:
     """The plan of the shipped verifiers."""
     if weak:
-        return Plan(clip_model.WEAK, steps or 1500, groups=64, misses=0)
+        return Plan(clip_model.WEAK, steps or 300, groups=64, misses=0, facts=0.0)
     return Plan(clip_model.STRONG, steps or 4000, groups=6, misses=3)
 
 
