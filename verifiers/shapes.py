@@ -73,7 +73,8 @@ def _nearest_hue(pixels: _Plane, high: _Plane, chroma: _Plane) -> NDArray[np.int
         (green - blue) / span,
         np.where(high == green, 2.0 + (blue - red) / span, 4.0 + (red - green) / span),
     )
-    return np.rint(sixth).astype(np.int64) % len(COLORS)
+    index: NDArray[np.int64] = np.rint(sixth).astype(np.int64) % len(COLORS)
+    return index
 
 
 def _rim(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -102,13 +103,17 @@ def _describe(
     cover = np.where(_rim(inside), np.minimum(strength / full, 1.0), 0.0)
     area = float(cover.sum())
     height, width = cover.shape
-    x = np.arange(width) + 0.5 + corner[0]
-    y = np.arange(height) + 0.5 + corner[1]
+    x = np.arange(width, dtype=np.float64) + 0.5 + corner[0]
+    y = np.arange(height, dtype=np.float64) + 0.5 + corner[1]
     centre = (float(cover.sum(axis=0) @ x / area), float(cover.sum(axis=1) @ y / area))
     shape = None
     if color is not None and _SMALLEST <= area <= _LARGEST:
-        dx, dy = x[None, :] - centre[0], y[:, None] - centre[1]
-        overlaps = [_overlap(cover, _distance(name, dx, dy, area)) for name in SHAPES]
+        dx: _Plane = x[None, :] - centre[0]
+        dy: _Plane = y[:, None] - centre[1]
+        overlaps = [
+            _overlap(cover, _distance(name, dx.astype(np.float64), dy.astype(np.float64), area))
+            for name in SHAPES
+        ]
         best = int(np.argmax(overlaps))
         shape = SHAPES[best] if overlaps[best] >= _MIN_IOU else None
     return FoundObject(color, shape, centre, area)

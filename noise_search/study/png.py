@@ -71,10 +71,10 @@ def read_png(path: Path) -> tuple[Any, Mapping[str, Any]]:
     if not isinstance(text, str):
         raise UserError(f"{path} carries no recipe; it was written without metadata, or elsewhere")
     try:
-        record = json.loads(text)
+        record: Mapping[str, Any] = json.loads(text)
         known = {"settings", "prompt", "candidate", "recipes"} <= set(record)
     except (ValueError, TypeError):
-        known = False
+        raise UserError(f"{path}: its recipe is damaged") from None
     if not known:
         raise UserError(f"{path}: its recipe is damaged")
     return pixels, record

@@ -91,17 +91,19 @@ def find_record(run: Path, name: str | None) -> dict[str, Any]:
         ) from None
     recipes: list[Mapping[str, Any]] = []
     found: dict[str, Mapping[str, Any]] = {}
-    if name is None:
-        name = next((r["best"]["candidate"] for r in whole["results"] if r["best"]), "")
+    best = (r["best"]["candidate"] for r in whole["results"] if r["best"])
+    wanted = next(best, "") if name is None else name
     known: list[str] = []
     for line in map(json.loads, lines):
         recipes += [*line.pop("recipes", []), line["noise"]]
         known.append(line["candidate"])
-        if line["candidate"].startswith(name):
+        if line["candidate"].startswith(wanted):
             found[line["candidate"]] = {**line, "noise": line["noise"]["name"]}
     if len(found) != 1:
         what = "several candidates" if found else "no candidate"
-        raise UserError(f"{run} holds {what} {name!r}{'' if found else nearest(name, known[:999])}")
+        raise UserError(
+            f"{run} holds {what} {wanted!r}{'' if found else nearest(wanted, known[:999])}"
+        )
     [record] = found.values()
     prompts = {r["prompt"]["name"]: r["prompt"] for r in whole["results"]}
     return {

@@ -55,7 +55,7 @@ def place(layouts: Sequence[Layout], rng: np.random.Generator) -> tuple[Floats, 
     for _ in range(_ROUNDS):
         if open_.size == 0:
             return centres, sizes
-        xy, size, fits = _propose([layouts[i] for i in open_], rng)
+        xy, size, fits = _propose([layouts[int(i)] for i in open_], rng)
         done = fits.any(axis=1)
         pick = fits.argmax(axis=1)
         rows = np.flatnonzero(done)
@@ -100,7 +100,8 @@ def _related(layouts: Sequence[Layout], xy: Floats, groups: NDArray[np.int64]) -
         offset = target - xy[:, :, slot]
         lead = sign * offset[rows, :, axis] - np.abs(offset[rows, :, 1 - axis])
         keeps &= (groups[:, slot] != 0)[:, None] | (lead > _DOMINANCE)
-    return keeps | (relation == none)[:, None]
+    keeps |= (relation == none)[:, None]
+    return keeps
 
 
 def _padded(rows: Sequence[tuple[int, ...]], fill: int) -> NDArray[np.int64]:

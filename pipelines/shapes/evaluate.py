@@ -75,8 +75,9 @@ def generate(
             guidance_scale=guidance,
             generator=[torch.Generator("cpu").manual_seed(s) for s in seeds[chosen]],
             output_type="np",
+            return_dict=False,
         )
-        pictures.append(np.rint(out.images * 255).astype(np.uint8))
+        pictures.append(np.rint(np.asarray(out[0]) * 255).astype(np.uint8))
     return np.concatenate(pictures)
 
 

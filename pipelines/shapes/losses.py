@@ -82,4 +82,5 @@ class NoiseLoss:
         s = self._noise[t][:, None, None, None]
         noise = torch.randn(batch.pixels.shape, generator=generator)
         predicted = model(a * batch.pixels + s * noise, t.float(), batch)
-        return (((a + s) / a) ** 2 * (predicted - noise) ** 2).mean()
+        error: Tensor = (((a + s) / a) ** 2 * (predicted - noise) ** 2).mean()
+        return error

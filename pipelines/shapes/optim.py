@@ -28,7 +28,8 @@ class Optimizers:
     def __init__(
         self, module: nn.Module, muon: float, adamw: float, weight_decay: float = 0.01
     ) -> None:
-        matrices, rest = [], []
+        matrices: list[nn.Parameter] = []
+        rest: list[nn.Parameter] = []
         for name, parameter in module.named_parameters():
             in_block = "transformer_blocks." in name or "transformer.layer." in name
             is_matrix = parameter.ndim == 2 and "table" not in name

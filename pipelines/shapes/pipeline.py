@@ -28,7 +28,7 @@ Encoded = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
 OnStepEnd = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any] | None]
 
 
-class ShapesPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is untyped
+class ShapesPipeline(DiffusionPipeline):
     """Draws sentences of the shapes language as 32 x 32 pictures.
 
     Components: ``tokenizer``, ``text_encoder``, ``transformer`` and ``scheduler``.  Guidance
@@ -300,9 +300,10 @@ class ShapesPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is u
                         "negative_prompt_embeds": unwanted,
                     }
                     given = {name: tensors[name] for name in callback_tensors}
-                    tensors |= callback(self, i, t, given) or {}
-                    latents, embeds = tensors["latents"], tensors["prompt_embeds"]
-                    unwanted = tensors["negative_prompt_embeds"]
+                    changed: dict[str, Any] = callback(self, i, t, given) or {}
+                    latents = changed.get("latents", latents)
+                    embeds = changed.get("prompt_embeds", embeds)
+                    unwanted = changed.get("negative_prompt_embeds", unwanted)
                 progress.update()
         return latents
 

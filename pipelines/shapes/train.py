@@ -56,10 +56,10 @@ class Recipe:
     adamw: float
     seed: int
     batch: int = 64
-    confusion: float = 0.6
+    confusion: float = 0.45
 
 
-FLOW = Recipe(steps=4000, decay=940, muon=2e-3, adamw=1.5e-3, seed=2024)
+FLOW = Recipe(steps=3700, decay=640, muon=2e-3, adamw=1.5e-3, seed=2024)
 DDIM = Recipe(steps=2400, decay=1200, muon=1e-3, adamw=7.5e-4, seed=2025, confusion=0.75)
 
 
@@ -92,7 +92,7 @@ def train(model: Denoiser, loss: Loss, recipe: Recipe, checkpoint: Path, every: 
         batches = early if step < recipe.steps - recipe.decay else late
         with torch.autocast("cpu", dtype=torch.bfloat16):
             value = loss(model, batches.draw(recipe.batch), generator)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         optimizers.step(learning_rate_factor(step, recipe.steps, recipe.decay))
         average.update(model)
         running += (value.item() - running) / min(100, step - first + 1)

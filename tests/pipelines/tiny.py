@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import PixArtTransformer2DModel
+from diffusers.models.transformers.pixart_transformer_2d import PixArtTransformer2DModel
 from transformers import DistilBertConfig, DistilBertModel
 
 from noise_search.pipelines.shapes.components import (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,7 +31,7 @@ def test_batches_are_seeded_and_hold_out_what_is_held_out() -> None:
     assert torch.equal(first.pixels, second.pixels)
     assert first.pixels.shape == (64, 3, 32, 32)
     assert float(first.pixels.abs().max()) <= 1.0
-    texts = [tokenizer.decode(row, skip_special_tokens=True) for row in first.ids]
+    texts = [str(tokenizer.decode(row, skip_special_tokens=True)) for row in first.ids]
     assert 0 < texts.count("") < 16
     assert not any(held_out(text) for text in texts if text)
     for weights in (EARLY_WEIGHTS, LATE_WEIGHTS):
@@ -73,13 +74,12 @@ def test_the_noise_process_ends_short_of_pure_noise() -> None:
 
 
 @pytest.mark.parametrize("loss", [flow_loss, NoiseLoss(ddim_scheduler())])
-def test_gradients_reach_every_part(loss: object) -> None:
-    model = new_denoiser(seed=0)
+def test_gradients_reach_every_part(loss: Any) -> None:
+    model: Any = new_denoiser(seed=0)
     nn.init.normal_(model.transformer.proj_out.weight, std=0.1)
     for block in model.transformer.transformer_blocks:
         nn.init.normal_(block.attn2.to_out[0].weight, std=0.1)
     batch = SceneBatches(new_tokenizer(), LATE_WEIGHTS, seed=0).draw(2)
-    assert callable(loss)
     loss(model, batch, torch.Generator().manual_seed(0)).backward()
     assert any(p.grad is not None and p.grad.any() for p in model.text_encoder.parameters())
     Optimizers(model, 1e-3, 1e-3).step(1.0)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.plugging import plug_in
+from tests.conformance.worlds import World
+
+Place = Callable[[World], World]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the entry points of the suite's own models and verifiers are installed."""
+    folder = tmp_path_factory.mktemp("site")
+    plug_in(folder)
+    return folder
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A folder in memory, where there is one: thousands of small runs wait for the disk else."""
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of its own in there
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def placed(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Puts a world where its tiny weights are, making them the first time they are asked for."""
+    folders: dict[str, Path] = {}
+
+    def place(world: World) -> World:
+        if world.weights is None:
+            return world
+        if world.weights not in folders:
+            from tests.pipelines.tiny import save_tiny
+
+            folders[world.weights] = save_tiny(
+                world.weights, tmp_path_factory.mktemp(world.weights)
+            )
+        return world.at(folders[world.weights])
+
+    return place

@@ -1,0 +1,167 @@
+"""A run that was cut off anywhere goes on to the very same files."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from noise_search.candidate import Candidate
+from noise_search.journal import Journal, candidate_record
+from noise_search.noise import Book
+from noise_search.run import Run
+from noise_search.study.bench import build
+from noise_search.study.generate import LIVE, jobs_of
+from noise_search.study.settings import Settings
+from tests.conformance.conftest import Place
+from tests.conformance.folders import broken_off, files, lines, play, record, total
+from tests.conformance.searches import SEARCHES, Listed
+from tests.conformance.worlds import ANALYTIC, SHAPES, Tally, World
+
+pytestmark = pytest.mark.timeout(300)
+each_search = pytest.mark.parametrize("search", SEARCHES, ids=str)
+each_analytic = pytest.mark.parametrize("world", ANALYTIC, ids=str)
+BUDGET = "26nfe"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A whole run, and the same run cut off the moment before it was concluded."""
+
+    world: World
+    settings: Settings
+    whole: Path
+    broken: Path
+
+    @classmethod
+    def of(cls, world: World, search: str, scratch: Path) -> Broken:
+        made = cls(world, world.settings(search, BUDGET), scratch / "whole", scratch / "broken")
+        play(made.whole, world.prompts, made.settings)
+        count = record(made.whole)["candidates"]
+        broken_off(made.broken, world.prompts, made.settings, count)
+        assert made.journal == (made.whole / "journal").read_bytes()
+        assert count > 1
+        return made
+
+    @property
+    def journal(self) -> bytes:
+        return (self.broken / "journal").read_bytes()
+
+    def cut(self, at: int, out: Path, *, live: bool = True) -> Tally:
+        """Go on after a cut at a byte, with or without the latents of the time before it."""
+        shutil.copytree(self.broken, out)
+        (out / "journal").write_bytes(self.journal[:at])
+        if not live:
+            shutil.rmtree(out / LIVE)
+        with Tally() as tally:
+            play(out, self.world.prompts, self.settings, bench_of=tally.bench)
+        return tally
+
+    def lost(self, at: int) -> int:
+        """Evaluations whose record is gone with a cut at a byte."""
+        kept = max(0, self.journal[:at].count(b"\n") - 1)
+        return total(costs(self.journal)[kept:]).get("nfe", 0)
+
+    def check(self, at: int, out: Path) -> None:
+        """Nothing differs after a cut, and nothing but what was lost is made again."""
+        tally = self.cut(at, out)
+        assert files(out) == files(self.whole), f"cut at byte {at}"
+        assert sum(tally.distinct) == self.lost(at), f"cut at byte {at}"
+        shutil.rmtree(out)
+
+
+def costs(journal: bytes) -> list[dict[str, int]]:
+    """What the candidates of a journal cost, in order."""
+    return [json.loads(line[9:])["cost"] for line in journal.splitlines()[1:]]
+
+
+def ends_of_lines(data: bytes) -> list[int]:
+    return [0, *(i + 1 for i, byte in enumerate(data) if byte == ord("\n"))]
+
+
+@each_search
+@each_analytic
+def test_cut_after_any_line_it_goes_on_to_the_same_files(
+    world: World, search: Listed, scratch: Path
+) -> None:
+    run = Broken.of(world, search.spec, scratch)
+    for cut in ends_of_lines(run.journal):
+        run.check(cut, scratch / "resumed")
+
+
+@each_search
+@pytest.mark.parametrize(
+    "world", [SHAPES[0], pytest.param(SHAPES[1], marks=pytest.mark.nightly)], ids=str
+)
+def test_cut_at_random_bytes_pictures_too_go_on_to_the_same_files(
+    world: World, search: Listed, placed: Place, scratch: Path
+) -> None:
+    run = Broken.of(placed(world), search.spec, scratch)
+    rng = random.Random(search.spec)
+    for cut in [len(run.journal), *(rng.randrange(len(run.journal)) for _ in range(20))]:
+        run.check(cut, scratch / "resumed")
+
+
+@each_search
+@pytest.mark.parametrize("world", [*ANALYTIC, SHAPES[0]], ids=str)
+def test_latents_that_were_lost_cost_overhead_and_change_nothing_else(
+    world: World, search: Listed, placed: Place, scratch: Path
+) -> None:
+    run = Broken.of(placed(world), search.spec, scratch)
+    ends = ends_of_lines(run.journal)
+    for i, cut in enumerate((ends[-1], ends[len(ends) // 2])):
+        out = scratch / f"resumed-{i}"
+        tally = run.cut(cut, out, live=False)
+        whole, again = record(run.whole), record(out)
+        assert lines(out) == lines(run.whole)
+        assert again["results"] == whole["results"]
+        assert again["spent"] == total([whole["spent"], again["overhead"]])
+        assert sum(tally.distinct) == run.lost(cut) + again["overhead"].get("nfe", 0)
+
+
+def drive(world: World, settings: Settings, folder: Path) -> list[Candidate]:
+    """A run of one prompt with a journal of short lines and latents beside it."""
+    book = Book()
+    with Journal(folder / "journal", {}, book) as journal:
+        bench = build(settings, book, folder / LIVE)
+        run = Run(bench.problem, bench.ranking, width=settings.batch, book=book, memory=journal)
+        [outcome] = run.drive(jobs_of(world.prompts[:1], settings))
+    return outcome.candidates
+
+
+def check_bytes(world: World, search: Listed, scratch: Path, every: int) -> None:
+    """Cut a small run at every so many bytes."""
+
+    def essence(candidates: list[Candidate]) -> list[Any]:
+        return [candidate_record(c) for c in candidates]
+
+    settings = world.settings(search.spec, "4nfe", steps=2)
+    whole = essence(drive(world, settings, scratch))
+    data = (scratch / "journal").read_bytes()
+    assert data.count(b"\n") == len(whole) + 1
+    for cut in range(0, len(data), every):
+        (scratch / "journal").write_bytes(data[:cut])
+        assert essence(drive(world, settings, scratch)) == whole
+        assert (scratch / "journal").read_bytes() == data
+
+
+@each_search
+@pytest.mark.parametrize(("world", "every"), [(ANALYTIC[0], 1), (ANALYTIC[1], 3)], ids=str)
+def test_cut_at_any_byte_it_goes_on_to_the_same_candidates(
+    world: World, every: int, search: Listed, scratch: Path
+) -> None:
+    check_bytes(world, search, scratch, every)
+
+
+@pytest.mark.nightly
+@each_search
+@each_analytic
+def test_cut_at_every_byte_it_goes_on_to_the_same_candidates(
+    world: World, search: Listed, scratch: Path
+) -> None:
+    check_bytes(world, search, scratch, 1)

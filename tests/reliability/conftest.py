@@ -1,0 +1,3 @@
+from tests.conformance.conftest import placed, scratch, site
+
+__all__ = ["placed", "scratch", "site"]

@@ -1,0 +1,147 @@
+"""Kills runs and lets them go on: `python -m tests.reliability.killing OUT MODULE... < ordeals`.
+
+Every life of a run is a fork of this process, which has done the importing: a kill costs
+milliseconds, and thousands of them can be had in one night.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from noise_search.problem import Prompt
+from noise_search.study.generate import generate
+from noise_search.study.settings import Settings
+from tests.conformance.folders import files, results
+
+
+@dataclass(frozen=True)
+class Ordeal:
+    """One run, to be killed so often before it may come to its end.
+
+    Attributes:
+        name: of its folders.
+        prompts: fields of the prompts.
+        settings: fields of the settings.
+        workers: how many processes play it.
+        kills: how often.
+        seed: of the moments of the kills.
+    """
+
+    name: str
+    prompts: list[dict[str, Any]]
+    settings: dict[str, Any]
+    workers: int = 1
+    kills: int = 3
+    seed: int = 0
+
+
+@dataclass
+class Fate:
+    """What came of an ordeal.
+
+    Attributes:
+        name: the ordeal's.
+        kept: whole lines of the journal after each kill.
+        early: kills that came when the run was over; it then began anew.
+        kept_all: whether each kill left what the one before it had left.
+        ended: whether the last life came to its end, at the first try.
+        differing: files that are not as in a run nobody killed.
+    """
+
+    name: str
+    kept: list[int] = field(default_factory=list[int])
+    early: int = 0
+    kept_all: bool = True
+    ended: bool = False
+    differing: list[str] = field(default_factory=list[str])
+
+
+def live(ordeal: Ordeal, out: Path) -> int:
+    """Begin a life of a run in a process of its own, or go on with it; its id."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        prompts = [Prompt(**fields) for fields in ordeal.prompts]
+        generate(prompts, Settings.of(ordeal.settings), out, workers=ordeal.workers)
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def end_of(child: int) -> int:
+    """The exit code of a life; that of a signal is its negative."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def endure(ordeal: Ordeal, root: Path) -> Fate:
+    """Kill a run at random moments, let it end, and compare it with one that was left alone."""
+    rng, fate = random.Random(ordeal.seed), Fate(ordeal.name)
+    whole, out = root / f"{ordeal.name}-whole", root / ordeal.name
+    began = time.monotonic()
+    if end_of(live(ordeal, whole)) != 0:
+        return fate
+    span = time.monotonic() - began
+    journal = b""
+    while len(fate.kept) < ordeal.kills:
+        child = live(ordeal, out)
+        time.sleep(rng.uniform(0, span))
+        os.kill(child, signal.SIGKILL)
+        code = end_of(child)
+        if code > 0:
+            return fate
+        if code == 0:  # the run was over before the kill: begin anew, and kill sooner
+            shutil.rmtree(out)
+            fate.early, fate.kept, journal = fate.early + 1, [], b""
+            span *= 0.8
+            continue
+        path = out / "journal"
+        now = path.read_bytes() if path.exists() else b""
+        fate.kept_all &= now.startswith(journal)
+        journal = now[: now.rfind(b"\n") + 1]
+        fate.kept.append(journal.count(b"\n"))
+    fate.ended = end_of(live(ordeal, out)) == 0
+    look = files if ordeal.workers == 1 else results
+    fate.differing = sorted({name for name, _ in look(out).items() ^ look(whole).items()})
+    return fate
+
+
+def main() -> None:
+    """Put the runs of standard input to their ordeals; their fates, one a line."""
+    for module in sys.argv[2:]:
+        importlib.import_module(module)
+    for fields in json.load(sys.stdin):
+        fate = endure(Ordeal(**fields), Path(sys.argv[1]))
+        sys.stdout.write(json.dumps(asdict(fate)) + "\n")
+
+
+def endured(
+    ordeals: Sequence[Ordeal], root: Path, environment: Mapping[str, str], modules: Sequence[str]
+) -> list[Fate]:
+    """The fates of runs, found out in a process of its own that imports modules first."""
+    said = subprocess.run(
+        [sys.executable, "-m", __name__, str(root), *modules],
+        input=json.dumps([asdict(ordeal) for ordeal in ordeals]),
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return [Fate(**json.loads(line)) for line in said.stdout.splitlines()]
+
+
+if __name__ == "__main__":
+    main()
