@@ -101,10 +101,14 @@ def search(
     Raises:
         UserError: something asked for is unknown or impossible.
     """
+    from noise_search.pipelines.loading import check_prompts
+
     plan = options.get("search", "random")
     settings = _settings(pipe, options)
     prompts = prompts_of([prompt] if isinstance(prompt, str) else prompt)
     completed = complete(settings, None if isinstance(pipe, str) else pipe)
+    if isinstance(pipe, str):
+        check_prompts(pipe, prompts)
     jobs = jobs_of(prompts, completed, None if isinstance(plan, str) else plan)
     watch = _Listener(options.get("on_candidate"))
 

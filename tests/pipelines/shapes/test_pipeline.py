@@ -78,7 +78,7 @@ def test_generators_in_a_list_equal_single_runs(pipeline: Any) -> None:
     together = draw(pipeline, prompts, generator=[seeded(s) for s in (5, 6, 7)])
     for k, prompt in enumerate(prompts):
         alone = draw(pipeline, prompt, generator=seeded(5 + k))
-        torch.testing.assert_close(together[k : k + 1], alone, atol=1e-5, rtol=0)
+        torch.testing.assert_close(together[k : k + 1], alone, atol=1e-4, rtol=0)
 
 
 def test_images_of_a_prompt_lie_together(pipeline: Any) -> None:
