@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from noise_search.errors import UserError
 from noise_search.moves import END, Continue, Start
 from noise_search.noise import Book, Gaussian, Neighbor, seed_from
 from noise_search.pipelines.diffusers import DiffusersPipeline
+from noise_search.pipelines.shapes.pipeline import ShapesPipeline
 from noise_search.pipelines.states import States
 from noise_search.problem import Prompt
 from noise_search.samplers import ddim_step, from_flow, linear
@@ -192,8 +193,7 @@ def test_a_random_path_of_a_flow_is_ddim_on_the_linear_path(load_tiny: Load) -> 
     row = play.start(3)
     with torch.no_grad():
         embeds, mask, no_embeds, no_mask = pipe.encode_prompt(PROMPTS[0].text)
-        pipe._guidance_scale = 3.0
-        pipe.scheduler.set_timesteps(STEPS)
+        plain(pipe, PROMPTS[:1], [noise(3)])  # sets guidance and the schedule, as the pipeline will
         x, sigmas = noise(3)[None], pipe.scheduler.sigmas.tolist()
         for i, t in enumerate(pipe.scheduler.timesteps):
             both, masks = torch.cat([no_embeds, embeds]), torch.cat([no_mask, mask])
@@ -239,9 +239,8 @@ def test_going_back_is_the_forward_kernel(load_tiny: Load) -> None:
     pipe = play.pipeline.pipe  # type: ignore[attr-defined]
     with hooked(pipe.transformer, hook, before=True):
         play.one(Continue(whole.candidate, Gaussian(9), until=3, rewind=3))
-    sigma = pipe.scheduler.__class__.from_config(pipe.scheduler.config)
-    sigma.set_timesteps(STEPS)
-    s = float(sigma.sigmas[2])
+    plain(pipe, PROMPTS[:1], [noise(3)])  # sets the schedule, as the pipeline will
+    s = float(pipe.scheduler.sigmas[2])
     wanted = (1 - s) * x + s * noise(9, -2).double()
     assert torch.equal(captured[0][0], wanted.float())
 
@@ -312,19 +311,42 @@ def test_the_ledger_counts_what_the_denoiser_was_given(
     assert play.overhead == ZERO
 
 
-def test_a_process_that_only_goes_on_pays_once_to_learn_the_answers_shape(
-    load_tiny: Load, tmp_path: Path
+class Particular(ShapesPipeline):
+    """A pipeline that wants the denoiser's answer to be as the denoiser gives it."""
+
+    def _predict(self, *args: Any) -> Tensor:
+        prediction = super()._predict(*args)
+        if prediction.shape[1] != 6:
+            raise ValueError("where is the variance?")
+        return prediction[:, :3]
+
+
+def particular(pipe: Any) -> Any:
+    """The pipeline with a denoiser that predicts a variance beside the noise."""
+
+    def doubled(_: Any, inputs: Any, output: Any) -> Any:
+        return (torch.cat([output[0], output[0]], dim=1),)
+
+    pipe.transformer.register_forward_hook(doubled)
+    found: Any = Particular(**pipe.components)
+    found.set_progress_bar_config(disable=True)
+    return found
+
+
+@pytest.mark.parametrize(("made", "paid"), [(lambda pipe: pipe, 0), (particular, 1)])
+def test_a_process_that_only_goes_on_pays_only_where_the_answers_shape_cannot_be_guessed(
+    load_tiny: Load, tmp_path: Path, made: Callable[[Any], Any], paid: int
 ) -> None:
-    first = player(load_tiny("flow"), states=States(tmp_path))
+    first = player(made(load_tiny("flow")), states=States(tmp_path))
     half = first.start(3, 2)
-    pipe = load_tiny("flow")
+    pipe = made(load_tiny("flow"))
     other = player(pipe, states=States(tmp_path))
     other.book.add(Gaussian(3))
     with counted(pipe.transformer) as rows:
         row = other.one(Continue(half.candidate, Gaussian(3)))
-        assert other.overhead == Cost(nfe=WIDTH, forwards=2 * WIDTH)
+        assert other.overhead == Cost(nfe=WIDTH, forwards=2 * WIDTH) * paid
         other.one(Continue(half.candidate, Gaussian(3), until=4))
-        assert other.overhead == Cost(nfe=WIDTH, forwards=2 * WIDTH)
+        assert other.overhead == Cost(nfe=WIDTH, forwards=2 * WIDTH) * paid
     assert sum(rows) == 2 * WIDTH * (3 + 2) + other.overhead.forwards
     same(row.pixels, first.one(Continue(half.candidate, Gaussian(3))).pixels)
 
