@@ -226,6 +226,8 @@ def test_tilt_without_finite_mass_is_refused() -> None:
     for data in (GAUSSIAN, MIXTURES["isotropic"]):
         with pytest.raises(ValueError, match="no finite mass"):
             data.tilt(QuadraticReward([0.0, 0.0]), -10.0)
+    with pytest.raises(ValueError, match="no finite mass"):
+        Gaussian(0.0, 1.0).tilt(QuadraticReward([0.0]), -1.0)  # flat, the limit itself
 
 
 def test_a_mixture_of_one_is_its_gaussian() -> None:
