@@ -12,9 +12,12 @@ from noise_search.errors import UserError
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Put a file in its place, whole and on the disk before this returns."""
+    """Put a file in its place, whole and on the disk before this returns.
+
+    What a killed process left of it half-written is overwritten.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = path.with_name(f".{path.name}.part")
     try:
         with beside.open("wb") as file:
             file.write(data)
