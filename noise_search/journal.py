@@ -12,6 +12,7 @@ import json
 import os
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -89,7 +90,6 @@ class Journal:
 
     Attributes:
         overhead: what was spent again, in this life of the run and those before.
-        grew: whether anything was kept in this life.
 
     Raises:
         UserError: the file is another run's, damaged, or in use.
@@ -99,7 +99,6 @@ class Journal:
         self.path = path
         self.book = book
         self.overhead = ZERO
-        self.grew = False
         self._played: dict[Name, Candidate] = {}
         self._known: set[Name] = set()
         self._lines = 0
@@ -162,14 +161,22 @@ class Journal:
             self._played[candidate.name] = candidate
         if batch.overhead:
             self.overhead += batch.overhead
-            records.append({"overhead": batch.overhead.record()})
+            # first, so that a torn batch never keeps what was made and loses what that has cost
+            records.insert(0, {"overhead": batch.overhead.record()})
         self._append(records)
-        self.grew = True
 
     def _append(self, records: list[dict[str, Any]]) -> None:
         lines = [encode({"n": self._lines + i, **r}) for i, r in enumerate(records)]
-        self._file.write(b"".join(lines))
-        os.fsync(self._file.fileno())
+        data = b"".join(lines)
+        end = self._file.seek(0, os.SEEK_END)
+        try:
+            while data:
+                data = data[self._file.write(data) or 0 :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            with suppress(OSError):  # a full disk must not leave half a batch in the middle
+                self._file.truncate(end)
+            raise
         self._lines += len(lines)
 
     def close(self) -> None:

@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import isfinite
 from typing import Any, Protocol, cast
 
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
+from noise_search.errors import UserError
 from noise_search.moves import Continue, Move
 from noise_search.noise import Book, Name, Recipe, Segment, Splice, digest
 
@@ -251,6 +253,32 @@ def pixel_hash(pixels: object) -> str:
     return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
 
 
+def judge(verifier: Verifier, samples: Sequence[Sample]) -> list[Score]:
+    """A verifier's scores; whatever it does wrong is a failure of the samples it was shown."""
+    try:
+        scores = list(verifier.score(samples))
+    except UserError:
+        raise
+    except Exception as error:  # a broken verifier must not lose what was paid for
+        said = f"{verifier.name} raised {type(error).__name__}: {error}"[:300]
+        return [Score(failure=said)] * len(samples)
+    if len(scores) != len(samples):
+        said = f"{verifier.name} gave {len(scores)} scores for {len(samples)} samples"
+        return [Score(failure=said)] * len(samples)
+    return [_sound(verifier.name, score) for score in scores]
+
+
+def _sound(name: str, score: Score) -> Score:
+    if score.failure is not None:
+        return score
+    if not score.values:
+        return Score(failure=f"{name} gave no score", detail=score.detail)
+    for key, value in score.values.items():
+        if not isinstance(value, (int, float)) or not isfinite(value):
+            return Score(failure=f"{key} gave {value}", detail=score.detail)
+    return score
+
+
 class Judged:
     """The problem of a pipeline whose samples a verifier judges."""
 
@@ -287,7 +315,7 @@ class Judged:
         scores = dict(
             zip(
                 (i for i, _ in shown),
-                self.verifier.score([s for _, s in shown]) if shown else [],
+                judge(self.verifier, [s for _, s in shown]) if shown else [],
                 strict=True,
             )
         )
@@ -299,8 +327,6 @@ class Judged:
 
     def _candidate(self, ask: Ask, played: Played, score: Score | None) -> Candidate:
         judged = score or Score()
-        silent = score is not None and not score.values
-        unscored = f"{self.verifier.name} gave no score" if silent else None
         return Candidate(
             name=ask.name,
             prompt=ask.prompt.name,
@@ -309,7 +335,7 @@ class Judged:
             stage=ask.until,
             parent=None if ask.parent is None else ask.parent.name,
             scores=judged.values,
-            failure=played.failure or judged.failure or unscored,
+            failure=played.failure or judged.failure,
             cost=played.cost + Cost(verifier_calls=int(score is not None)),
             ended=played.ended,
             detail={**played.detail, **judged.detail},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -60,9 +61,15 @@ def resumable(out: Path, again: str | None = None) -> Iterator[None]:
 def _forget(out: Path, made: Path | None) -> bool:
     """Remove a journal that holds nothing but its header, and the empty folders around it."""
     journal = out / "journal"
-    if journal.exists() and journal.read_bytes().count(b"\n") > 1:
-        return False
-    journal.unlink(missing_ok=True)
+    if journal.exists():
+        with journal.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:  # another process is at work here
+                return False
+            if file.read().count(b"\n") > 1:
+                return False
+            journal.unlink(missing_ok=True)
     with suppress(OSError):  # what is not empty stays
         if (out / "live").is_dir():
             (out / "live").rmdir()

@@ -20,10 +20,10 @@ def search_over_paths(
     """Search over paths, then random search over the survivors (Ma et al. 2501.09732, 3.3).
 
     Every path is noised forward with fresh noises by the exact kernel, brought backward further
-    than that, and judged on its x0-prediction; the best go on until the time is 0. Then it
-    begins anew with other paths. Times are fractions of flow time (1 is noise), rounded to
-    stages; backward moves at least one stage more than forward. The paper's .11, .78 and .81
-    round to no move at all on short schedules.
+    than that, and judged on its x0-prediction; the best go on until the time is 0, where the best
+    sample wins. While budget is left it begins anew with other paths. Times are fractions of flow
+    time (1 is noise), rounded to stages; backward moves at least one stage more than forward. The
+    paper's .11, .78 and .81 round to no move at all on short schedules.
 
     Args:
         task: what the search works with.

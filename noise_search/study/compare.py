@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,7 +20,14 @@ from noise_search.study.bench import build, complete
 from noise_search.study.exhibit import conclude, read_tables, write_exhibit
 from noise_search.study.folder import prompt_record
 from noise_search.study.gallery import Lineup
-from noise_search.study.generate import LIVE, drive, make_folder, plan_of
+from noise_search.study.generate import (
+    LIVE,
+    drive,
+    forget_latents,
+    make_folder,
+    plan_of,
+    read_prompts,
+)
 from noise_search.study.settings import Settings
 from noise_search.study.tables import SINGLE, Entry, Tables
 from noise_search.study.watch import Silent, Watcher
@@ -113,7 +119,7 @@ def resume_comparison(
         UserError: the header is not one of a comparison.
     """
     return compare(
-        [Prompt(**record) for record in head["prompts"]],
+        read_prompts(out, head.get("prompts")),
         Settings.of({key: head[key] for key in head if key in Settings.model_fields}),
         head["searches"],
         head["budgets"],
@@ -182,7 +188,7 @@ def _run(
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(out / "journal", head, book))
         if (tables := read_tables(out)) is not None:
-            shutil.rmtree(out / LIVE, ignore_errors=True)
+            forget_latents(out)
             return Comparison(lineup.prompts, tables, out)
         bench = build(lineup.settings, book, out / LIVE)
         player = None
@@ -200,5 +206,5 @@ def _run(
         exhibit = conclude(lineup, bench, driven, out, watch)
         write_exhibit(out, bench, exhibit, head)
         if exhibit.whole:
-            shutil.rmtree(out / LIVE, ignore_errors=True)
+            forget_latents(out)
     return Comparison(lineup.prompts, exhibit.tables, out)

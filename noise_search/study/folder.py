@@ -150,6 +150,7 @@ def _result_record(result: Result, *, alone: bool) -> dict[str, Any]:
             "candidate": w.candidate.name,
             "scores": dict(w.scores),
             "evaluation": dict(w.evaluation),
+            **({"unjudged": w.unjudged} if w.unjudged else {}),
             "noise": w.noise.line(),
             "image": image_name(result.prompt, rank, alone=alone),
             "sha256": w.candidate.sha256,

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from noise_search.budget import ZERO, Cost
+from noise_search.budget import ZERO, Cost, Ledger
 from noise_search.candidate import Candidate
 from noise_search.errors import UserError
 from noise_search.journal import Journal, header
-from noise_search.moves import Plan
-from noise_search.noise import Book
-from noise_search.problem import Prompt, Sample
+from noise_search.moves import Plan, Start
+from noise_search.noise import Book, Gaussian
+from noise_search.problem import Prompt, Sample, judge, resolve
 from noise_search.registry import build_search
 from noise_search.run import Job, Outcome, Player, Run, Stop
 from noise_search.searches.compose import refined
+from noise_search.specs import parse
 from noise_search.study.bench import Bench, build, complete
 from noise_search.study.folder import prompt_record, write_folder
 from noise_search.study.result import Result, Winner
@@ -45,6 +47,8 @@ def plan_of(settings: Settings, search: str | Plan) -> Plan:
     """The plan of a search under completed settings: refined where it searches on fewer steps."""
     plan = build_search(search) if isinstance(search, str) else search
     steps, search_steps = settings.steps or 1, settings.search_steps or 1
+    if isinstance(search, str) and parse(search).name == "steps":
+        return plan  # it chooses its own schedule
     return plan if search_steps == steps else refined(plan, steps, settings.top_k)
 
 
@@ -94,6 +98,7 @@ def drive(
         if watch.candidate(candidate) is False:
             raise Stop
 
+    _check_budgets(bench, jobs)
     overhead: list[Cost] = []
     run = Run(
         bench.problem,
@@ -113,6 +118,27 @@ def drive(
     finally:
         watch.end()
     return Driven(outcomes, sum(overhead, ZERO) if journal is None else journal.overhead)
+
+
+COUNTED = frozenset({"nfe", "forwards", "decodes", "verifier_calls", "microseconds"})
+"""What every search of a pipeline spends, so that a limit of it ends the search."""
+
+
+def _check_budgets(bench: Bench, jobs: Sequence[Job]) -> None:
+    """Refuse budgets that pay for no sample, or that nothing here would ever spend.
+
+    Raises:
+        UserError: before anything is spent.
+    """
+    problem = bench.problem
+    for job in {id(job.plan): job for job in jobs}.values():
+        sample = problem.price(
+            resolve(job.prompt, Start(Gaussian(0)), job.steps, problem.stochastic)
+        )
+        if job.limits and not COUNTED & set(job.limits):
+            raise UserError(f"budget: nothing here spends {next(iter(job.limits))}")
+        if not Ledger(job.limits).affords(sample):
+            raise UserError(f"budget: it is less than one sample, {sample.nfe}nfe")
 
 
 def conclude(bench: Bench, driven: Driven, keep: int, write: Callable[..., None]) -> list[Result]:
@@ -150,9 +176,9 @@ def evaluated(bench: Bench, prompt: Prompt, winners: Sequence[Winner]) -> list[W
     if bench.evaluator is None or not winners:
         return list(winners)
     samples = [Sample(prompt, w.pixels, w.candidate.stage, w.candidate.steps) for w in winners]
-    scores = bench.evaluator.score(samples)
+    scores = judge(bench.evaluator, samples)
     return [
-        Winner(w.candidate, w.pixels, w.latents, dict(s.values))
+        Winner(w.candidate, w.pixels, w.latents, dict(s.values), s.failure)
         for w, s in zip(winners, scores, strict=True)
     ]
 
@@ -209,18 +235,39 @@ def run_folder(
             player = stack.enter_context(Workers(workers, settings, out / LIVE, book)).play
         driven = drive(bench, jobs, watch, journal, player)
         results = conclude(bench, driven, settings.top_k, write_folder)
-        if results and (journal.grew or not (out / "run.json").exists()):
+        if results and _stale(out, results):
             results[0].save(out)
-        shutil.rmtree(out / LIVE, ignore_errors=True)
+        forget_latents(out)
     return results
+
+
+def forget_latents(out: Path) -> None:
+    """Remove a run's live latents, and nothing else that may lie there."""
+    for pattern in ("*.safetensors", "*.part", ".*.part"):
+        for file in (out / LIVE).glob(pattern):
+            file.unlink(missing_ok=True)
+    with suppress(OSError):  # what is not empty stays
+        (out / LIVE).rmdir()
+
+
+def _stale(out: Path, results: Sequence[Result]) -> bool:
+    """Whether `run.json` is absent or tells of fewer candidates than there are by now."""
+    try:
+        told = json.loads((out / "run.json").read_text(encoding="utf-8"))["candidates"]
+    except (OSError, ValueError, KeyError):
+        return True
+    return bool(told != len({c.name for r in results for c in r.candidates}))
 
 
 def make_folder(out: Path) -> None:
     """Make a run's folder.
 
     Raises:
-        UserError: it cannot be made or written.
+        UserError: it cannot be made or written, or holds files that are not a run's.
     """
+    held = sorted(p.name for p in out.iterdir()) if out.is_dir() else []
+    if held and "journal" not in held:
+        raise UserError(f"out: {out} holds {held[0]!r} and is no run's folder; choose another")
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".writable"
@@ -228,6 +275,22 @@ def make_folder(out: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise UserError(f"out: cannot write to {out}: {error.strerror}") from None
+
+
+def read_prompts(out: Path, records: object) -> list[Prompt]:
+    """The prompts of a journal's header; their names are safe as file names.
+
+    Raises:
+        UserError: they are not as this library writes them.
+    """
+    try:
+        prompts = [Prompt(**record) for record in cast("list[dict[str, Any]]", records)]
+        safe = all(re.fullmatch(r"[a-z0-9-]{1,64}", p.name) for p in prompts)
+    except TypeError:
+        safe, prompts = False, []
+    if not safe or not prompts:
+        raise UserError(f"{out}: its prompts are not as a run writes them")
+    return prompts
 
 
 def resume(
@@ -243,5 +306,5 @@ def resume(
         from noise_search.study.compare import resume_comparison
 
         return resume_comparison(out, head, workers=workers, watch=watch or Silent())
-    prompts = [Prompt(**record) for record in head.pop("prompts")]
+    prompts = read_prompts(out, head.pop("prompts", None))
     return generate(prompts, Settings.of(head), out, workers=workers, watch=watch)

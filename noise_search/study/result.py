@@ -33,12 +33,14 @@ class Winner:
         pixels: (height, width, 3) uint8; a vector (d,) in an analytic world.
         latents: what the pipeline holds of it, as an array.
         evaluation: scores of the held-out evaluator.
+        unjudged: why the evaluator gave none, or None.
     """
 
     candidate: Candidate
     pixels: Any
     latents: Any
     evaluation: Mapping[str, float] = field(default_factory=dict[str, float])
+    unjudged: str | None = None
 
     @property
     def image(self) -> Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, overload
 
@@ -146,6 +147,8 @@ def _bench(
 
     verifier, evaluator = options.get("verifier"), options.get("evaluate")
     made = options_of(settings, book, folder)
+    if not isinstance(pipe, str):
+        made = replace(made, threads=None)  # the caller's process keeps its own
     pipeline = loading.load(pipe, made) if isinstance(pipe, str) else loading.wrap(pipe, made)
     judge = verifier_of(settings.verifier if verifier is None else verifier)
     held_out = None if evaluator is None else verifier_of(evaluator)
