@@ -217,6 +217,22 @@ class DiffusersPipeline(Staged[Tensor]):
         with in_place(self.pipe, **stand_ins):
             yield
 
+    def _pictures(self, part: Slice, prompts: Sequence[Prompt]) -> NDArray[Any] | None:
+        """Call the pipeline over a slice; its pictures, unless halted.
+
+        Nobody looks at answers outside of the slice, so their shape is guessed until one is
+        known. Where the pipeline cannot work with the guess, the denoiser is asked.
+        """
+        try:
+            with self._driven(part):
+                return self._call(part, prompts, {"latents": part.x})
+        except Exception:
+            if not part.guessed or part.rows:
+                raise
+        part.guessing = False
+        with self._driven(part):
+            return self._call(part, prompts, {"latents": part.x})
+
     def _call(
         self, part: Slice, prompts: Sequence[Prompt], extra: Mapping[str, Any]
     ) -> NDArray[Any] | None:
@@ -252,9 +268,7 @@ class DiffusersPipeline(Staged[Tensor]):
             eta=self.eta,
             noise=lambda s: self._batch([self.tensors.tensor(r.noise.name, s) for r in rows]),
         )
-        prompts = self._padded([row.prompt for row in rows])
-        with self._driven(part):
-            pictures = self._call(part, prompts, {"latents": x})
+        pictures = self._pictures(part, self._padded([row.prompt for row in rows]))
         # A padding row has no line in the ledger.
         each = Cost(
             stretch.evaluations, part.rows // len(x), decodes=int(stretch.shown and self.decoder)
@@ -293,8 +307,7 @@ class DiffusersPipeline(Staged[Tensor]):
         self._prepare(steps, prompt)
         batch, grid = self._batch([x]), self._grids[steps]
         part = Slice(grid, steps, begin=steps, until=steps, end=steps, shown=True, x=batch)
-        with self._driven(part):
-            pictures = self._call(part, self._padded([prompt]), {"latents": batch})
+        pictures = self._pictures(part, self._padded([prompt]))
         if pictures is None:
             raise RuntimeError("the pipeline has returned no picture")
         return _bytes(pictures[0]), _beside(part, len(batch)) + Cost(decodes=int(self.decoder))

@@ -45,6 +45,8 @@ class Slice:
         seen: the latents to decode.
         rows: rows the denoiser was given on the slice.
         beside: rows it was given only to learn what its answer looks like.
+        guessing: whether that is guessed where it is not known.
+        guessed: whether it had to be.
     """
 
     def __init__(
@@ -74,6 +76,8 @@ class Slice:
         self.seen = x
         self.rows = 0
         self.beside = 0
+        self.guessing = True
+        self.guessed = False
 
     @property
     def walking(self) -> bool:
@@ -203,6 +207,9 @@ class Denoiser:
         rows = next(len(a) for a in (*args, *kwargs.values()) if isinstance(a, Tensor) and a.ndim)
         if not part.walking and rows in blanks:
             return _mapped(torch.zeros_like, blanks[rows])
+        if not part.walking and part.guessing:
+            part.guessed = True
+            return _guess(*args, **kwargs)
         answer = self._inner(*args, **kwargs)
         if part.walking:
             part.rows += rows
@@ -211,6 +218,13 @@ class Denoiser:
         if rows not in blanks:
             blanks[rows] = _mapped(torch.zeros_like, answer)
         return answer
+
+
+def _guess(*args: Any, return_dict: bool = True, **kwargs: Any) -> Any:
+    """Zeros as an answer: like the sample, which is the first tensor a denoiser is given."""
+    sample = next(a for a in (*args, *kwargs.values()) if isinstance(a, Tensor) and a.ndim)
+    blank = torch.zeros_like(sample)
+    return _Output(sample=blank) if return_dict else (blank,)
 
 
 def _mapped(function: Callable[[Tensor], Tensor], value: Any) -> Any:
