@@ -243,14 +243,19 @@ def test_a_mixture_of_one_is_its_gaussian() -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
 
 
-def test_gaussian_has_the_textbook_denoiser() -> None:
-    data, level, x = Gaussian(1.3, 0.6), linear(0.4), 0.2
-    variance = 0.6**2 * 0.6**2 + 0.4**2
+@pytest.mark.parametrize("scale", [0.6, 0.01])
+@pytest.mark.parametrize("time", [0.4, 0.02])
+def test_gaussian_has_the_textbook_denoiser(scale: float, time: float) -> None:
+    data, level, x = Gaussian(1.3, scale), linear(time), 0.2
+    a, prior = 1.0 - time, scale**2
+    variance = a**2 * prior + time**2
+    offset = x - a * 1.3
     parts = data.parts([[x]], level)
-    assert parts.x0[0, 0] == pytest.approx(1.3 + 0.6 * 0.36 * (x - 0.6 * 1.3) / variance)
-    assert parts.eps[0, 0] == pytest.approx(0.4 * (x - 0.6 * 1.3) / variance)
-    assert data.score([[x]], level)[0, 0] == pytest.approx(-(x - 0.6 * 1.3) / variance)
-    assert data.posterior_covariance([[x]], level)[0, 0, 0] == pytest.approx(0.36 * 0.16 / variance)
+    assert parts.x0[0, 0] == pytest.approx(1.3 + a * prior * offset / variance)
+    assert parts.eps[0, 0] == pytest.approx(time * offset / variance)
+    assert data.score([[x]], level)[0, 0] == pytest.approx(-offset / variance)
+    covariance = data.posterior_covariance([[x]], level)
+    assert covariance[0, 0, 0] == pytest.approx(prior * time**2 / variance)
 
 
 def test_pure_noise_says_nothing_of_the_data() -> None:
