@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import log2
+from math import inf, log2
 from typing import Any
 
 from noise_search.study.tables import SINGLE, Row, Tables, is_steps
@@ -170,7 +170,8 @@ def _label(axes: Axes, lines: Sequence[Line], colour: Mapping[str, str]) -> None
     ends = sorted((line for line in lines if line.points), key=lambda line: line.points[-1][1])
     wanted = [line.points[-1][1] for line in ends]
     right = max((line.points[-1][0] for line in ends), default=1.0)
-    for line, y in zip(ends, spread(wanted, (high - low) * 0.062), strict=True):
+    gap = (high - low) * 0.062
+    for line, y in zip(ends, spread(wanted, gap, high - gap / 2), strict=True):
         x = line.points[-1][0]
         name = line.search if len(line.search) <= 22 else line.search[:21] + "…"
         axes.annotate(
@@ -194,7 +195,7 @@ def _label(axes: Axes, lines: Sequence[Line], colour: Mapping[str, str]) -> None
         )
 
 
-def spread(wanted: Sequence[float], gap: float) -> list[float]:
+def spread(wanted: Sequence[float], gap: float, top: float = inf) -> list[float]:
     """Heights of labels: as wanted where they fit, else moved apart as little as can be.
 
     >>> spread([1.0, 1.0, 5.0], 1.0)
@@ -203,13 +204,15 @@ def spread(wanted: Sequence[float], gap: float) -> list[float]:
     Args:
         wanted: heights in ascending order.
         gap: the least distance between two.
+        top: the greatest height there is.
     """
     blocks: list[list[float]] = []
     for height in wanted:
         blocks.append([height])
         while len(blocks) > 1 and _top(blocks[-2], gap) + gap > _bottom(blocks[-1], gap):
             blocks[-2:] = [blocks[-2] + blocks[-1]]
-    return [_bottom(block, gap) + i * gap for block in blocks for i in range(len(block))]
+    placed = [_bottom(block, gap) + i * gap for block in blocks for i in range(len(block))]
+    return [min(y, top - gap * (len(placed) - 1 - i)) for i, y in enumerate(placed)]
 
 
 def _bottom(block: Sequence[float], gap: float) -> float:

@@ -34,14 +34,12 @@ def placed(tmp_path_factory: pytest.TempPathFactory) -> Place:
     folders: dict[str, Path] = {}
 
     def place(world: World) -> World:
-        if world.weights is None:
+        if world.tiny is None:
             return world
-        if world.weights not in folders:
+        if world.tiny not in folders:
             from tests.pipelines.tiny import save_tiny
 
-            folders[world.weights] = save_tiny(
-                world.weights, tmp_path_factory.mktemp(world.weights)
-            )
-        return world.at(folders[world.weights])
+            folders[world.tiny] = save_tiny(world.tiny, tmp_path_factory.mktemp(world.tiny))
+        return world.at(folders[world.tiny])
 
     return place

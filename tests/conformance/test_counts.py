@@ -10,21 +10,22 @@ import pytest
 from tests.conformance.conftest import Place
 from tests.conformance.folders import driven, lines, play, record, total
 from tests.conformance.searches import SEARCHES, Listed
-from tests.conformance.worlds import WORLDS, Tally, World
+from tests.conformance.worlds import SHIPPED, WORLDS, Tally, World
 
 pytestmark = pytest.mark.timeout(300)
 each_search = pytest.mark.parametrize("search", SEARCHES, ids=str)
 each_world = pytest.mark.parametrize("world", WORLDS, ids=str)
+each_real_world = pytest.mark.parametrize("world", [*WORLDS, *SHIPPED], ids=str)
 
 
 @each_search
-@each_world
+@each_real_world
 @pytest.mark.parametrize("fast", [False, True], ids=["padded", "fast"])
 def test_calls_counted_at_model_and_verifier_equal_the_ledger_and_pass_no_limit(
     world: World, search: Listed, fast: bool, placed: Place, scratch: Path
 ) -> None:
     world = placed(world)
-    budgets = ["37nfe+9calls"] if world.weights else ["37nfe+9calls", "40nfe", "11calls"]
+    budgets = ["17nfe+9calls"] if world.pictures else ["37nfe+9calls", "40nfe", "11calls"]
     for budget in budgets:
         out = scratch / budget
         settings = world.settings(search.spec, budget, fast=fast)

@@ -21,7 +21,7 @@ from noise_search.study.settings import Settings
 from tests.conformance.conftest import Place
 from tests.conformance.folders import broken_off, files, lines, play, record, total
 from tests.conformance.searches import SEARCHES, Listed
-from tests.conformance.worlds import ANALYTIC, SHAPES, Tally, World
+from tests.conformance.worlds import ANALYTIC, SHAPES, SHIPPED, Tally, World
 
 pytestmark = pytest.mark.timeout(300)
 each_search = pytest.mark.parametrize("search", SEARCHES, ids=str)
@@ -96,7 +96,9 @@ def test_cut_after_any_line_it_goes_on_to_the_same_files(
 
 @each_search
 @pytest.mark.parametrize(
-    "world", [SHAPES[0], pytest.param(SHAPES[1], marks=pytest.mark.nightly)], ids=str
+    "world",
+    [SHAPES[0], *(pytest.param(w, marks=pytest.mark.nightly) for w in (SHAPES[1], *SHIPPED))],
+    ids=str,
 )
 def test_cut_at_random_bytes_pictures_too_go_on_to_the_same_files(
     world: World, search: Listed, placed: Place, scratch: Path

@@ -97,4 +97,4 @@ def test_the_order_of_prompts_changes_nothing_of_any_of_them(
     assert record(one)["spent"] == record(other)["spent"]
     assert by_prompt(one) == by_prompt(other)
     assert all(len(by_prompt(one)[prompt.name]) > 1 for prompt in world.prompts)
-    assert len(by_prompt(one)["pictures"]) == (len(world.prompts) if world.weights else 0)
+    assert len(by_prompt(one)["pictures"]) == (len(world.prompts) if world.pictures else 0)

@@ -24,16 +24,18 @@ class World:
 
     Attributes:
         name: for the names of tests.
-        model: spec of the model; `{folder}` is where tiny weights of `weights` lie.
+        model: spec of the model; `{folder}` is where tiny weights lie.
         options: further settings.
-        weights: kind of the tiny shapes pipeline, or None where there is no network.
+        tiny: kind of the shapes pipeline whose tiny weights are wanted, or None.
+        pictures: whether it makes pictures, with a network.
         texts: prompts.
     """
 
     name: str
     model: str
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    weights: str | None = None
+    tiny: str | None = None
+    pictures: bool = False
     texts: tuple[str, ...] = ("a red circle", "two blue squares")
 
     def __str__(self) -> str:
@@ -54,7 +56,6 @@ class World:
         return complete(Settings.of({**given, **self.options, **others}))
 
 
-_TINY = {"verifier": "redness", "steps": 4}
 GAUSSIAN = World("gaussian", "gaussian(dim=4)", {"steps": 6})
 MIXTURE = World("mixture", "mixture(dim=4)", {"steps": 6})
 ANALYTIC = [
@@ -63,11 +64,20 @@ ANALYTIC = [
     World("gaussian-sde", "gaussian(dim=4)", {"steps": 6, "eta": 1.0}),
     World("mixture-sde", "mixture(dim=4,path=vp)", {"steps": 6, "eta": 0.5}),
 ]
+
+
+def _tiny(name: str, kind: str, **options: Any) -> World:
+    options = {"verifier": "redness", "steps": 4, **options}
+    return World(name, "tiny-shapes:{folder}", options, tiny=kind, pictures=True)
+
+
 SHAPES = [
-    World("shapes", "tiny-shapes:{folder}", {**_TINY, "guidance_scale": 2.0}, "flow"),
-    World(
-        "shapes-sde", "tiny-shapes:{folder}", {**_TINY, "guidance_scale": 1.0, "eta": 0.7}, "ddim"
-    ),
+    _tiny("shapes", "flow", guidance_scale=2.0),
+    _tiny("shapes-sde", "ddim", guidance_scale=1.0, eta=0.7),
+]
+SHIPPED = [
+    World(f"shipped-{kind}", f"shapes:{kind}", {"steps": 4}, pictures=True)
+    for kind in ("flow", "ddim")
 ]
 WORLDS = [*ANALYTIC, *SHAPES]
 

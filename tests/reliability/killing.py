@@ -35,6 +35,7 @@ class Ordeal:
         prompts: fields of the prompts.
         settings: fields of the settings.
         workers: how many processes play it.
+        growth: kill each life when it has added up to so many lines, not at any moment.
         kills: how often.
         seed: of the moments of the kills.
     """
@@ -43,6 +44,7 @@ class Ordeal:
     prompts: list[dict[str, Any]]
     settings: dict[str, Any]
     workers: int = 1
+    growth: int = 0
     kills: int = 3
     seed: int = 0
 
@@ -82,6 +84,17 @@ def live(ordeal: Ordeal, out: Path) -> int:
         os._exit(code)
 
 
+def lines_of(journal: Path) -> int:
+    """Whole lines of a journal."""
+    return journal.read_bytes().count(b"\n") if journal.exists() else 0
+
+
+def wait_for(lines: int, journal: Path) -> None:
+    """Look at a journal until it has so many lines."""
+    while lines_of(journal) < lines:
+        time.sleep(0.001)
+
+
 def end_of(child: int) -> int:
     """The exit code of a life; that of a signal is its negative."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -98,7 +111,10 @@ def endure(ordeal: Ordeal, root: Path) -> Fate:
     journal = b""
     while len(fate.kept) < ordeal.kills:
         child = live(ordeal, out)
-        time.sleep(rng.uniform(0, span))
+        if ordeal.growth:
+            wait_for(lines_of(out / "journal") + rng.randint(1, ordeal.growth), out / "journal")
+        else:
+            time.sleep(rng.uniform(0, span))
         os.kill(child, signal.SIGKILL)
         code = end_of(child)
         if code > 0:

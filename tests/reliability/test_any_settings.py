@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from noise_search.budget import ZERO
 from noise_search.study.prompts import prompts_of
 from noise_search.study.settings import Settings
+from tests.conformance.faults import SCORES, Fault, faulty
 from tests.conformance.folders import driven
 from tests.conformance.worlds import Tally, World
-from tests.reliability.faults import SCORES, Fault, faulty
 
 EXAMPLES, NIGHTLY_EXAMPLES = 100, 1000
 
@@ -69,10 +69,12 @@ def setups(draw: st.DrawFn, search: str) -> Setup:
             st.sampled_from(["gaussian(dim={})", "mixture(dim={})", "gaussian(dim={},path=vp)"])
         ).format(draw(st.integers(3, 6))),  # in two dimensions neighbors coincide
     )
+    fewer = st.one_of(st.none(), st.integers(1, steps))
     others: dict[str, Any] = {
         "seed": draw(st.integers(0, 99)),
         "steps": steps,
-        "search_steps": draw(st.one_of(st.none(), st.integers(1, steps))),
+        # what goes back along its paths has no other schedule to search on
+        "search_steps": draw(st.none() if search == "paths" else fewer),
         "eta": draw(st.sampled_from([0.0, 0.3, 1.0])),
         "batch": draw(st.integers(1, 9)),
         "fast": draw(st.booleans()),

@@ -27,6 +27,7 @@ SEARCHES = [
     "prune(at=0.2+0.4+0.6,keep=0.4)",
     "steps",
 ]
+PATHS = 2  # which goes back along its paths, and has no other schedule to search on
 MODELS = ["gaussian(dim=3)", "mixture(dim=5)", "gaussian(dim=2,path=vp)", "mixture(dim=2,path=vp)"]
 CONFIGS, NIGHTLY_CONFIGS = 10, 30
 
@@ -39,12 +40,12 @@ def config(number: int) -> tuple[list[Prompt], Settings]:
     others: dict[str, Any] = {
         "seed": rng.randint(0, 2**40),
         "steps": steps,
-        "search_steps": rng.choice([steps, rng.randint(1, steps)]),
+        "search_steps": steps if number % 5 == PATHS else rng.randint(1, steps),
         "eta": rng.choice([0.0, 0.0, 0.4, 1.0]),
         "batch": rng.randint(1, 9),
         "top_k": rng.randint(1, 3),
     }
-    search = SEARCHES[number % len(SEARCHES)]
+    search = SEARCHES[number % 5]
     budget = f"{rng.randint(3, 9) * steps}nfe+{rng.randint(9, 30)}calls"
     return prompts_of(world.texts), world.settings(search, budget, **others)
 

@@ -6,7 +6,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from tests.conformance.folders import files
 from tests.conformance.plugging import environment
 from tests.conformance.searches import SEARCHES, Listed
 from tests.conformance.worlds import ANALYTIC, GAUSSIAN, SHAPES, World
-from tests.reliability.killing import Ordeal, endured
+from tests.reliability.killing import Ordeal, endured, wait_for
 
 WITHOUT_TORCH = [
     "noise_search.pipelines.analytic.world",
@@ -57,8 +56,8 @@ def test_sixty_kills_of_twenty_runs(site: Path, scratch: Path) -> None:
 
 @pytest.mark.timeout(600)
 def test_kills_of_a_run_with_workers(site: Path, scratch: Path) -> None:
-    one = ordeal(GAUSSIAN, SEARCHES[0], 1, "96nfe", wait=200)
-    check([replace(one, workers=2)], scratch, site, WITHOUT_TORCH)
+    one = ordeal(GAUSSIAN, SEARCHES[0], 1, "96nfe", wait=50)
+    check([replace(one, workers=2, growth=5)], scratch, site, WITHOUT_TORCH)
 
 
 @pytest.mark.nightly
@@ -104,14 +103,8 @@ def test_kills_of_the_command_line_and_resume(site: Path, scratch: Path) -> None
             ["resume", str(out)] if begun else ["generate", "a text", *options, "--out", str(out)]
         )
         process = command(*words)
-        while lines_of(out / "journal") < moment:
-            assert process.poll() is None
-            time.sleep(0.001)
+        wait_for(moment, out / "journal")
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
     assert command("resume", str(out)).wait() == 0
     assert files(out) == files(whole)
-
-
-def lines_of(journal: Path) -> int:
-    return journal.read_bytes().count(b"\n") if journal.exists() else 0

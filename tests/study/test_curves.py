@@ -83,6 +83,9 @@ def test_labels_that_would_touch_are_moved_apart_and_keep_their_order() -> None:
         gaps = np.diff(placed)
         assert (gaps > 0.1 - 1e-9).all()
         assert max(abs(a - b) for a, b in zip(wanted, placed, strict=True)) < 0.5
+        below = spread(wanted, 0.1, 0.6)
+        assert (np.diff(below) > 0.1 - 1e-9).all()
+        assert below[-1] <= 0.6
 
 
 def test_numbers_of_the_table_are_short_and_empty_where_unknown() -> None:

@@ -46,6 +46,8 @@ class Fault:
         """Whether it has happened to a candidate."""
         if self.place == "score":
             return self.hits(candidate.sha256 or "")
+        if self.kind in ("black", "flat") and candidate.stage < candidate.steps:
+            return False  # an early prediction may rightly be so
         return self.hits_path(candidate.noise, candidate.stage)
 
     def hits_path(self, noise: Recipe, stage: int) -> bool:

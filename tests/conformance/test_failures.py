@@ -11,10 +11,10 @@ from noise_search.candidate import Candidate
 from noise_search.run import Outcome
 from noise_search.study.settings import Settings
 from tests.conformance.conftest import Place
+from tests.conformance.faults import EVERYWHERE, ON_PICTURES, Fault, faulty
 from tests.conformance.folders import driven, lines, play, record
 from tests.conformance.searches import SEARCHES, Listed
 from tests.conformance.worlds import ANALYTIC, SHAPES, Tally, World
-from tests.reliability.faults import EVERYWHERE, ON_PICTURES, Fault, faulty
 
 pytestmark = pytest.mark.timeout(300)
 each_search = pytest.mark.parametrize("search", SEARCHES, ids=str)
