@@ -10,6 +10,7 @@ import pytest
 
 from noise_search.cli.listing import entries_of
 from noise_search.registry import build_search, find, names
+from noise_search.study.watch import Watcher
 from tests.cli.bad_inputs import COMPARE, GENERATE, MODEL
 from tests.cli.conftest import Call, contents
 
@@ -125,6 +126,19 @@ def test_compare_prints_a_table(call: Call, here: Path) -> None:
     again = call("resume", "run", "--quiet")
     assert again.code == 0, again.err
     assert again.out == "run\n"
+
+
+def test_demo_runs_in_its_folder(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Path, int]] = []
+
+    def stand_in(out: Path, *, workers: int, watch: Watcher) -> None:
+        watch.end()
+        asked.append((out, workers))
+
+    monkeypatch.setattr("noise_search.study.demo.demo", stand_in)
+    assert call("demo", "--quiet") == (0, "", "")
+    assert call("demo", "--quiet", "--out", "shown", "--workers", "2").code == 0
+    assert asked == [(Path("runs/demo"), 1), (Path("shown"), 2)]
 
 
 def test_dry_runs_write_nothing(call: Call, here: Path) -> None:
