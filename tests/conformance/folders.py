@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
 from noise_search.noise import Book
 from noise_search.problem import Prompt
+from noise_search.run import Run
 from noise_search.study.bench import Bench, build
-from noise_search.study.generate import Driven, drive, jobs_of, run_folder, run_header
+from noise_search.study.generate import Driven, jobs_of, run_folder, run_header
 from noise_search.study.result import Result
 from noise_search.study.settings import Settings
 from noise_search.study.watch import Silent, Watcher
@@ -41,8 +43,17 @@ def play(
 
 
 def driven(prompts: Sequence[Prompt], settings: Settings, bench_of: BenchOf = build) -> Driven:
-    """The same search without a folder."""
-    return drive(bench_of(settings, Book(), None), jobs_of(prompts, settings), Silent())
+    """The same search without a folder, and without a look at whether it pays for anything."""
+    bench, overhead = bench_of(settings, Book(), None), list[Cost]()
+    run = Run(
+        bench.problem,
+        bench.ranking,
+        width=settings.batch,
+        book=bench.book,
+        overhead=overhead.append,
+    )
+    outcomes = run.drive(jobs_of(prompts, settings))
+    return Driven(outcomes, sum(overhead, ZERO))
 
 
 class PowerCut(BaseException):

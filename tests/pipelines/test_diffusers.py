@@ -314,7 +314,7 @@ def test_the_ledger_counts_what_the_denoiser_was_given(
 class Particular(ShapesPipeline):
     """A pipeline that wants the denoiser's answer to be as the denoiser gives it."""
 
-    def _predict(self, *args: Any) -> Tensor:
+    def _predict(self, *args: Any) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         prediction = super()._predict(*args)
         if prediction.shape[1] != 6:
             raise ValueError("where is the variance?")
