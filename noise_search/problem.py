@@ -273,9 +273,8 @@ def _sound(name: str, score: Score) -> Score:
         return score
     if not score.values:
         return Score(failure=f"{name} gave no score", detail=score.detail)
-    values: Mapping[str, object] = score.values  # what a stranger's verifier really gave
-    for key, value in values.items():
-        if not isinstance(value, (int, float)) or not isfinite(value):
+    for key, value in score.values.items():
+        if not isinstance(value, (int, float)) or not isfinite(value):  # pyright: ignore
             return Score(failure=f"{key} gave {value}", detail=score.detail)
     return score
 
