@@ -224,7 +224,7 @@ def _load_open_clip(folder: Path) -> Towers:
     import open_clip
 
     where = f"local-dir:{folder}"
-    config = open_clip.get_model_config(where)
+    config: Any = open_clip.get_model_config(where)
     _need_text_config(config, folder.name)
     model, _, pixels = open_clip.create_model_and_transforms(where)
     tokens = open_clip.get_tokenizer(where)
@@ -276,7 +276,9 @@ def _load_published(name: str, tag: str) -> Towers:
         image_interpolation=source.get("interpolation"),
         image_resize_mode=source.get("resize_mode"),
     )
-    local = {"local_files_only": True} if "hf_tokenizer_name" in config["text_cfg"] else {}
+    local: dict[str, Any] = (
+        {"local_files_only": True} if "hf_tokenizer_name" in config["text_cfg"] else {}
+    )
     try:
         tokens = open_clip.get_tokenizer(name, **local)
     except OSError as error:

@@ -32,12 +32,12 @@ def degrade(
     level = np.clip(np.resize(group, batch) * rng.uniform(0.85, 1.15, batch), 0, 1)
     mix = rng.uniform(0, 0.4 * amount, batch) * (rng.random(batch) < 0.25 + 0.5 * level)
     share = mix.astype(np.float32)[:, None, None, None]
-    images = (1 - share) * images + share * images[partners]
-    images = _blur(images, (2.6 * level * rng.uniform(0.6, 1.0, batch)).astype(np.float32))
+    mixed = ((1 - share) * images + share * images[partners]).astype(np.float32)
+    images = _blur(mixed, (2.6 * level * rng.uniform(0.6, 1.0, batch)).astype(np.float32))
     contrast = 1 - rng.uniform(0, 0.5, batch) * level
     offset = rng.uniform(-0.02, 0.06, (batch, 3))
     gain = rng.uniform(0.88, 1.08, (batch, 3)) * contrast[:, None]
-    images = images * _wide(gain) + _wide(offset)
+    shaded = images * _wide(gain) + _wide(offset)
     fine = rng.standard_normal(images.shape, dtype=np.float32)
     coarse = _blur(
         rng.standard_normal(images.shape, dtype=np.float32), np.full(batch, 1.2, np.float32)
@@ -45,9 +45,10 @@ def degrade(
     strength = (rng.uniform(0.0, 0.08 * amount, (2, batch)) * (0.4 + 0.6 * level)).astype(
         np.float32
     )
-    images = images + strength[0, :, None, None, None] * fine
-    images = images + 3 * strength[1, :, None, None, None] * coarse
-    return np.clip(images, 0, 1).astype(np.float32)
+    noisy = shaded + strength[0, :, None, None, None] * fine
+    noisy = noisy + 3 * strength[1, :, None, None, None] * coarse
+    degraded: Floats = np.clip(noisy, 0, 1).astype(np.float32)
+    return degraded
 
 
 def _wide(values: NDArray[np.float64]) -> Floats:

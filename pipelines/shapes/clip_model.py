@@ -80,7 +80,7 @@ def build(size: dict[str, Any], seed: int) -> Any:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = open_clip.CLIP(**config(size)["model_cfg"])
+        model: Any = open_clip.CLIP(**config(size)["model_cfg"])
     # At its usual tiny scale the pool cannot tell places apart, and relations are never learnt.
     model.visual.attnpool.positional_embedding.data *= 12
     return model
