@@ -219,8 +219,9 @@ class Run:
                     self.book.add(ask.path)
                     owners[ask.name].append(life)
                     new[ask.name] = ask
+        due = [ask for name, ask in new.items() if name not in self.played]
         self._recall(new, owners)
-        self._play([ask for name, ask in new.items() if name not in self.played], owners)
+        self._play(due, owners)
         for life, row in zip(waiting, rows, strict=True):
             life.settle()
             known = life.task.conversation.known
@@ -239,8 +240,11 @@ class Run:
                 recalled.append(candidate)
         self._file(recalled, owners)
 
-    def _play(self, asks: Sequence[Ask], owners: dict[Name, list[_Live]]) -> None:
-        batches = pack(asks, self.problem, self.width)
+    def _play(self, due: Sequence[Ask], owners: dict[Name, list[_Live]]) -> None:
+        """Play what is due and was not recalled, in the batches of a run that recalls nothing."""
+        whole = pack(due, self.problem, self.width)
+        rest = ([ask for ask in batch if ask.name not in self.played] for batch in whole)
+        batches = [batch for batch in rest if batch]
         began = time.monotonic_ns()
         for _, batch in self.player(batches):
             if self.timed:

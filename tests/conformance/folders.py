@@ -73,10 +73,16 @@ class CutAfter(Silent):
             raise PowerCut
 
 
-def broken_off(out: Path, prompts: Sequence[Prompt], settings: Settings, candidates: int) -> None:
+def broken_off(
+    out: Path,
+    prompts: Sequence[Prompt],
+    settings: Settings,
+    candidates: int,
+    bench_of: BenchOf = build,
+) -> None:
     """Leave a folder as a run does that was cut off when so many candidates were filed."""
     try:
-        play(out, prompts, settings, watch=CutAfter(candidates))
+        play(out, prompts, settings, watch=CutAfter(candidates), bench_of=bench_of)
     except PowerCut:
         return
     raise AssertionError(f"the run came to its end before {candidates} candidates")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from noise_search.study.bench import build
 from noise_search.study.generate import LIVE, jobs_of
 from noise_search.study.settings import Settings
 from tests.conformance.conftest import Place
+from tests.conformance.faults import Fault, faulty
 from tests.conformance.folders import broken_off, files, lines, play, record, total
 from tests.conformance.searches import SEARCHES, Listed
 from tests.conformance.worlds import ANALYTIC, SHAPES, SHIPPED, Tally, World
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.timeout(300)
 each_search = pytest.mark.parametrize("search", SEARCHES, ids=str)
 each_analytic = pytest.mark.parametrize("world", ANALYTIC, ids=str)
 BUDGET = "26nfe"
+NEVER = Fault("score", "nan", rate=0)
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,15 @@ class Broken:
     settings: Settings
     whole: Path
     broken: Path
+    fault: Fault
 
     @classmethod
-    def of(cls, world: World, search: str, scratch: Path) -> Broken:
-        made = cls(world, world.settings(search, BUDGET), scratch / "whole", scratch / "broken")
-        play(made.whole, world.prompts, made.settings)
+    def of(cls, world: World, search: str, scratch: Path, fault: Fault = NEVER) -> Broken:
+        settings = world.settings(search, BUDGET)
+        made = cls(world, settings, scratch / "whole", scratch / "broken", fault)
+        play(made.whole, world.prompts, settings, bench_of=faulty(fault))
         count = record(made.whole)["candidates"]
-        broken_off(made.broken, world.prompts, made.settings, count)
+        broken_off(made.broken, world.prompts, settings, count, bench_of=faulty(fault))
         assert made.journal == (made.whole / "journal").read_bytes()
         assert count > 1
         return made
@@ -59,7 +63,8 @@ class Broken:
         if not live:
             shutil.rmtree(out / LIVE)
         with Tally() as tally:
-            play(out, self.world.prompts, self.settings, bench_of=tally.bench)
+            bench_of = faulty(self.fault, tally.bench)
+            play(out, self.world.prompts, self.settings, bench_of=bench_of)
         return tally
 
     def lost(self, at: int) -> int:
@@ -90,6 +95,16 @@ def test_cut_after_any_line_it_goes_on_to_the_same_files(
     world: World, search: Listed, scratch: Path
 ) -> None:
     run = Broken.of(world, search.spec, scratch)
+    for cut in ends_of_lines(run.journal):
+        run.check(cut, scratch / "resumed")
+
+
+@each_search
+def test_prompts_that_went_different_ways_go_on_in_the_same_order(
+    search: Listed, scratch: Path
+) -> None:
+    world = replace(ANALYTIC[0], texts=("a", "b", "c"))
+    run = Broken.of(world, search.spec, scratch, Fault("score", "nan"))
     for cut in ends_of_lines(run.journal):
         run.check(cut, scratch / "resumed")
 
