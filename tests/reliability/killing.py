@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -80,6 +81,8 @@ def live(ordeal: Ordeal, out: Path) -> int:
         prompts = [Prompt(**fields) for fields in ordeal.prompts]
         generate(prompts, Settings.of(ordeal.settings), out, workers=ordeal.workers)
         code = 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(code)
 
