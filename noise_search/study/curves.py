@@ -119,7 +119,7 @@ def _draw(axes: Axes, line: Line, colour: str, count: int) -> None:
             [float(p[2] or 0.0) for p in banded],
             [float(p[3] or 0.0) for p in banded],
             color=colour,
-            alpha=0.16 if count <= 3 else 0.10,
+            alpha=0.16 if count <= 3 else 0.08,
             linewidth=0,
             zorder=1,
         )

@@ -17,10 +17,10 @@ from noise_search.study.watch import Watcher
 if TYPE_CHECKING:
     from rich.table import Table
 
-CATEGORIES = ("position", "mixed")
-"""The two kinds of sentence that single samples get wrong most often."""
-EACH = 3
-SEEDS = 2
+CATEGORIES = ("count", "mixed")
+"""The kinds of sentence that single samples get wrong most often, by the model card."""
+EACH = 5
+SEEDS = 1
 SEARCHES = ("random", "prune", "zero-order", "paths", "steps")
 BUDGETS = ("32nfe", "64nfe", "128nfe")
 SETTINGS = Settings.of({"model": "shapes"})

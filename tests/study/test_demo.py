@@ -15,11 +15,11 @@ from noise_search.study.settings import Settings
 
 def test_prompts_are_held_out_hard_and_chosen_by_a_rule_that_knows_no_result() -> None:
     texts = demo_texts()
-    assert len(texts) == len(set(texts)) == 6
+    assert len(texts) == len(set(texts)) == 10
     assert all(held_out(text) for text in texts)
-    assert [parse(text).category for text in texts] == ["position"] * 3 + ["mixed"] * 3
-    for three in (texts[:3], texts[3:]):
-        codes = [zlib.crc32(text.encode()) for text in three]
+    assert [parse(text).category for text in texts] == ["count"] * 5 + ["mixed"] * 5
+    for some in (texts[:5], texts[5:]):
+        codes = [zlib.crc32(text.encode()) for text in some]
         assert codes == sorted(codes)
 
 
@@ -37,7 +37,7 @@ def test_it_prints_a_table_and_three_lines(
         assert word in text
     assert "16 NFE" in text
     assert "24 NFE" in text
-    assert len(found.prompts) == 6
+    assert len(found.prompts) == 10
     assert str(tmp_path / "run" / "curve.png") in lines[-2]
     assert str(tmp_path / "run" / "sheet.png") in lines[-3]
     assert lines[-1].startswith("Next:  noise-search generate ")
