@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 LIVE = "live"
 """The folder beside the journal where latents are kept while a run lasts."""
+PROBE = ".writable"
+"""Made and removed before anything else; one that is there was left by a killed process."""
 
 
 @dataclass(frozen=True)
@@ -259,12 +261,12 @@ def make_folder(out: Path) -> None:
     Raises:
         UserError: it cannot be made or written, or holds files that are not a run's.
     """
-    held = sorted(p.name for p in out.iterdir()) if out.is_dir() else []
+    held = sorted(p.name for p in out.iterdir() if p.name != PROBE) if out.is_dir() else []
     if held and "journal" not in held:
         raise UserError(f"out: {out} holds {held[0]!r} and is no run's folder; choose another")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
+        probe = out / PROBE
         probe.touch()
         probe.unlink()
     except OSError as error:

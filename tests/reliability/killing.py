@@ -7,6 +7,7 @@ milliseconds, and thousands of them can be had in one night.
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import os
 import random
@@ -26,6 +27,11 @@ from noise_search.study.generate import generate
 from noise_search.study.settings import Settings
 from tests.conformance.folders import files, results
 
+OPERATIONS = frozenset(
+    ["open", "os.mkdir", "os.remove", "os.rename", "os.scandir", "os.listdir", "shutil.rmtree"]
+)
+"""What Python tells of when it is about to be done."""
+
 
 @dataclass(frozen=True)
 class Ordeal:
@@ -37,8 +43,10 @@ class Ordeal:
         settings: fields of the settings.
         workers: how many processes play it.
         growth: kill each life when it has added up to so many lines, not at any moment.
+        operation: kill each life at its operation on files of this number, not at any moment.
         kills: how often.
         seed: of the moments of the kills.
+        whole: folder of the same run left alone, if it is there already.
     """
 
     name: str
@@ -46,8 +54,10 @@ class Ordeal:
     settings: dict[str, Any]
     workers: int = 1
     growth: int = 0
+    operation: int = 0
     kills: int = 3
     seed: int = 0
+    whole: str = ""
 
 
 @dataclass
@@ -57,7 +67,7 @@ class Fate:
     Attributes:
         name: the ordeal's.
         kept: whole lines of the journal after each kill.
-        early: kills that came when the run was over; it then began anew.
+        early: kills that came when the run was over.
         kept_all: whether each kill left what the one before it had left.
         ended: whether the last life came to its end, at the first try.
         differing: files that are not as in a run nobody killed.
@@ -71,13 +81,15 @@ class Fate:
     differing: list[str] = field(default_factory=list[str])
 
 
-def live(ordeal: Ordeal, out: Path) -> int:
+def live(ordeal: Ordeal, out: Path, operation: int = 0) -> int:
     """Begin a life of a run in a process of its own, or go on with it; its id."""
     child = os.fork()
     if child:
         return child
     code = 1
     try:
+        if operation:
+            die_at(operation, out)
         prompts = [Prompt(**fields) for fields in ordeal.prompts]
         generate(prompts, Settings.of(ordeal.settings), out, workers=ordeal.workers)
         code = 0
@@ -85,6 +97,17 @@ def live(ordeal: Ordeal, out: Path) -> int:
         traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def die_at(number: int, folder: Path) -> None:
+    """Kill this process at its operation of this number on files of a folder."""
+    numbers = itertools.count(1)
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in OPERATIONS and str(folder) in str(arguments) and next(numbers) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
 
 
 def lines_of(journal: Path) -> int:
@@ -103,28 +126,38 @@ def end_of(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def killed(ordeal: Ordeal, out: Path, rng: random.Random, span: float) -> int:
+    """The exit code of a life that was killed, or 0 if it was over before."""
+    child = live(ordeal, out, ordeal.operation)
+    if ordeal.operation:
+        return end_of(child)
+    if ordeal.growth:
+        wait_for(lines_of(out / "journal") + rng.randint(1, ordeal.growth), out / "journal")
+    else:
+        time.sleep(rng.uniform(0, span))
+    os.kill(child, signal.SIGKILL)
+    return end_of(child)
+
+
 def endure(ordeal: Ordeal, root: Path) -> Fate:
-    """Kill a run at random moments, let it end, and compare it with one that was left alone."""
+    """Kill a run again and again, let it end, and compare it with one that was left alone."""
     rng, fate = random.Random(ordeal.seed), Fate(ordeal.name)
-    whole, out = root / f"{ordeal.name}-whole", root / ordeal.name
+    whole, out = root / (ordeal.whole or f"{ordeal.name}-whole"), root / ordeal.name
     began = time.monotonic()
-    if end_of(live(ordeal, whole)) != 0:
+    if not whole.exists() and end_of(live(ordeal, whole)) != 0:
         return fate
     span = time.monotonic() - began
     journal = b""
     while len(fate.kept) < ordeal.kills:
-        child = live(ordeal, out)
-        if ordeal.growth:
-            wait_for(lines_of(out / "journal") + rng.randint(1, ordeal.growth), out / "journal")
-        else:
-            time.sleep(rng.uniform(0, span))
-        os.kill(child, signal.SIGKILL)
-        code = end_of(child)
+        code = killed(ordeal, out, rng, span)
         if code > 0:
             return fate
-        if code == 0:  # the run was over before the kill: begin anew, and kill sooner
-            shutil.rmtree(out)
-            fate.early, fate.kept, journal = fate.early + 1, [], b""
+        if code == 0:
+            fate.early += 1
+            if ordeal.operation:
+                break
+            shutil.rmtree(out)  # begin anew, and kill sooner
+            fate.kept, journal = [], b""
             span *= 0.8
             continue
         path = out / "journal"

@@ -17,7 +17,7 @@ from tests.conformance.folders import files
 from tests.conformance.plugging import environment
 from tests.conformance.searches import SEARCHES, Listed
 from tests.conformance.worlds import ANALYTIC, GAUSSIAN, SHAPES, World
-from tests.reliability.killing import Ordeal, endured, wait_for
+from tests.reliability.killing import Ordeal, endured, lines_of, wait_for
 
 WITHOUT_TORCH = [
     "noise_search.pipelines.analytic.world",
@@ -26,6 +26,8 @@ WITHOUT_TORCH = [
     "safetensors.numpy",
 ]
 WITH_TORCH = ["noise_search.pipelines.shapes.pipeline", "noise_search.pipelines.diffusers"]
+MOST = 80
+"""More operations on files than a small run makes."""
 PAIRS = [(world, search) for world in ANALYTIC for search in SEARCHES]
 
 
@@ -52,6 +54,27 @@ def test_sixty_kills_of_twenty_runs(site: Path, scratch: Path) -> None:
     ordeals = [ordeal(*pair, seed, "48nfe", wait=seed % 3) for seed, pair in enumerate(PAIRS)]
     assert len(ordeals) >= 20
     check(ordeals, scratch, site, WITHOUT_TORCH)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "search",
+    [s if s.spec == "paths" else pytest.param(s, marks=pytest.mark.nightly) for s in SEARCHES],
+    ids=str,
+)
+def test_a_kill_at_every_operation_on_files(search: Listed, site: Path, scratch: Path) -> None:
+    one = ordeal(GAUSSIAN, search, 0, "18nfe")
+    one = replace(one, kills=1, whole="whole")
+    ordeals = [replace(one, name=str(n), operation=n) for n in range(1, MOST)]
+    fates = endured(ordeals, scratch, environment(site), WITHOUT_TORCH)
+    hit = [fate for fate in fates if fate.early == 0]
+    assert len(hit) > 20, len(hit)
+    assert fates[: len(hit)] == hit
+    assert len(hit) < MOST - 1
+    assert [fate.name for fate in fates if not fate.ended] == []
+    assert {fate.name: fate.differing for fate in fates if fate.differing} == {}
+    assert hit[0].kept == [0]
+    assert hit[-1].kept == [lines_of(scratch / "whole" / "journal")]
 
 
 @pytest.mark.timeout(600)
