@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from noise_search.budget import ZERO, Cost
 from noise_search.noise import Name, Recipe
+from noise_search.text import Text
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,15 +22,17 @@ class Candidate:
         name: digest of the ask that led here; equality and hash go by it.
         prompt: name of the prompt.
         noise: the recipe of the whole path.
-        steps: denoiser evaluations of a full path on this candidate's schedule.
-        stage: denoiser evaluations made on the path so far.
+        steps: stages of a full path on this candidate's schedule: denoiser evaluations, or the
+            most reasoning steps of a text.
+        stage: stages made on the path so far.
         parent: name of the candidate it was continued from.
         scores: raw scores by verifier; higher is better.
         failure: why it failed, or None. Failed means done.
         cost: what making it from its parent cost.
         ended: finished before its last stage (a text that came to its answer).
-        detail: words beside the scores (a judge's reasons, an answer's text).
-        sha256: of the pixels that were looked at, or None for a waypoint or a failure.
+        detail: words beside the scores (a judge's reasons).
+        sha256: of the pixels or words that were looked at, or None for a waypoint or a failure.
+        text: what was written so far, where the model writes.
     """
 
     name: Name
@@ -44,6 +47,7 @@ class Candidate:
     ended: bool = False
     detail: Mapping[str, str] = field(default_factory=dict[str, str])
     sha256: str | None = None
+    text: Text | None = None
 
     def __post_init__(self) -> None:
         for verifier, value in self.scores.items():
@@ -68,6 +72,7 @@ class Candidate:
         """Nothing can be continued from here without going back."""
         return self.failure is not None or self.finished
 
-    def failed(self, reason: str) -> Candidate:
-        """The same candidate as a failure."""
-        return replace(self, failure=reason)
+    @property
+    def answer(self) -> str | None:
+        """The answer of a text, or None."""
+        return None if self.text is None else self.text.answer

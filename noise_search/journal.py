@@ -22,6 +22,7 @@ from noise_search.candidate import Candidate
 from noise_search.errors import UserError
 from noise_search.noise import Book, Name, Recipe
 from noise_search.problem import Batch
+from noise_search.text import read_text, text_record
 
 Json = Mapping[str, Any]
 FORMAT = 1
@@ -44,8 +45,15 @@ def decode(line: bytes) -> Json | None:
         return None
 
 
-def candidate_record(candidate: Candidate) -> dict[str, Any]:
-    """The fields of a candidate, for a record; recipes go by name."""
+def candidate_record(candidate: Candidate, parent: Candidate | None = None) -> dict[str, Any]:
+    """The fields of a candidate, for a record; recipes go by name.
+
+    Args:
+        candidate: the candidate.
+        parent: where it was continued from, if that is in the same record: of a text only what
+            is new is told then.
+    """
+    before = None if parent is None else parent.text
     return {
         "candidate": candidate.name,
         "prompt": candidate.prompt,
@@ -59,11 +67,19 @@ def candidate_record(candidate: Candidate) -> dict[str, Any]:
         **({"ended": True} if candidate.ended else {}),
         **({"sha256": candidate.sha256} if candidate.sha256 else {}),
         **({"detail": dict(candidate.detail)} if candidate.detail else {}),
+        **({} if candidate.text is None else {"text": text_record(candidate.text, before)}),
     }
 
 
-def read_candidate(record: Json, book: Book) -> Candidate:
-    """The candidate of a record; its noise must be in the book."""
+def read_candidate(record: Json, book: Book, parent: Candidate | None = None) -> Candidate:
+    """The candidate of a record; its noise must be in the book.
+
+    Args:
+        record: as `candidate_record` made it.
+        book: the recipes.
+        parent: the one that was given there.
+    """
+    before = None if parent is None else parent.text
     return Candidate(
         name=record["candidate"],
         prompt=record["prompt"],
@@ -77,6 +93,7 @@ def read_candidate(record: Json, book: Book) -> Candidate:
         ended=record.get("ended", False),
         detail=record.get("detail", {}),
         sha256=record.get("sha256"),
+        text=read_text(record["text"], before) if "text" in record else None,
     )
 
 
@@ -141,7 +158,8 @@ class Journal:
             self.book.add(Recipe.read(line))
             self._known.add(line["name"])
         if "candidate" in record:
-            candidate = read_candidate(record, self.book)
+            parent = self._played.get(record["parent"])
+            candidate = read_candidate(record, self.book, parent)
             self._played[candidate.name] = candidate
         if "overhead" in record:
             self.overhead += Cost(**record["overhead"])
@@ -157,7 +175,8 @@ class Journal:
             new = self.book.closure([candidate.noise.name], self._known.__contains__)
             self._known.update(recipe.name for recipe in new)
             recipes = {"recipes": [recipe.line() for recipe in new]} if new else {}
-            records.append({**candidate_record(candidate), **recipes})
+            parent = self._played.get(candidate.parent or "")
+            records.append({**candidate_record(candidate, parent), **recipes})
             self._played[candidate.name] = candidate
         if batch.overhead:
             self.overhead += batch.overhead

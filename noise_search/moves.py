@@ -24,7 +24,7 @@ class Start:
         noise: the path's noise.
         until: the stage to stop at (stage s = s denoiser evaluations on the path).
         steps: evaluations of the whole schedule; 0 is the task's own.
-        lookahead: score after so many deterministic stages more.
+        lookahead: score after so many deterministic (on text: greedy) stages more.
         look: False makes a waypoint, not judged unless finished.
     """
 
@@ -47,7 +47,7 @@ class Continue:
         noise: the noise of the steps from here on.
         until: the stage to stop at.
         rewind: stages to go back first.
-        lookahead: score after so many deterministic stages more.
+        lookahead: score after so many deterministic (on text: greedy) stages more.
         look: False makes a waypoint, not judged unless finished.
     """
 
@@ -61,7 +61,7 @@ class Continue:
 
 Move = Start | Continue
 Search = Generator[list[Move], list[Candidate], list[Candidate]]
-"""Yields moves, is sent the candidates they led to, returns what it hands on."""
+"""Yields moves, is sent the candidates they led to, returns what it hands on, best first."""
 Plan = Callable[["Task"], Search]
 """A search waiting for its task."""
 

@@ -161,6 +161,32 @@ class Neighbor(Recipe):
 
 
 @dataclass(frozen=True, eq=False)
+class Tokens(Recipe):
+    """The uniform random numbers that decide which tokens a text is made of, step by step."""
+
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Revision(Recipe):
+    """The random numbers of a text that is written with the text of `of` before its eyes.
+
+    A chain of revisions is a chain of names: the texts of `of`, of what that was a revision of,
+    and so on, are in context, the latest `SEEN` of them (Snell et al. 2408.03314, section 6.1).
+    """
+
+    of: Name
+    seed: int
+
+    SEEN: ClassVar[int] = 4
+
+    @property
+    def parents(self) -> tuple[Name, ...]:
+        """What is revised."""
+        return (self.of,)
+
+
+@dataclass(frozen=True, eq=False)
 class Splice(Recipe):
     """The whole path of a continued candidate: `head` up to stage `at`, then `tail`.
 
@@ -183,6 +209,29 @@ class Splice(Recipe):
         cut = self.at - self.rewind
         before = step < cut if step >= 0 else -step != cut
         return source.tensor(self.head if before else self.tail, step)
+
+
+@dataclass(frozen=True)
+class Medium:
+    """What samples are made of, and so how their noises are named and what they are paid in.
+
+    Attributes:
+        name: "latents" or "text".
+        fresh: names a new noise, by its seed.
+        near: names a noise near another: of (name, seed, strength).
+        unit: the field of `Cost` that its budgets and curves are told in.
+        answers: samples come to an answer, of which several can agree, and may end early.
+    """
+
+    name: str
+    fresh: Callable[[int], Recipe]
+    near: Callable[[Name, int, float], Recipe]
+    unit: str
+    answers: bool
+
+
+LATENTS = Medium("latents", Gaussian, Neighbor, "nfe", answers=False)
+TEXT = Medium("text", Tokens, lambda of, seed, _: Revision(of, seed), "tokens_out", answers=True)
 
 
 class Segment(NamedTuple):
@@ -245,6 +294,15 @@ class Book:
             found.append(Segment(self._recipes[first.tail], first.rewind, until))
             until, first = first.at, self._recipes[first.head]
         return [Segment(first, 0, until), *reversed(found)]
+
+    def revised(self, noise: Recipe) -> list[Name]:
+        """The paths whose texts are in context, oldest first; none but for a revision."""
+        found: list[Name] = []
+        first = self.segments(noise, 0)[0].noise
+        while isinstance(first, Revision) and len(found) < Revision.SEEN:
+            found.append(first.of)
+            first = self.segments(self._recipes[first.of], 0)[0].noise
+        return found[::-1]
 
 
 class Tensors(Generic[A]):

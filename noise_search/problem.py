@@ -13,7 +13,8 @@ from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
 from noise_search.errors import UserError
 from noise_search.moves import Continue, Move
-from noise_search.noise import Book, Name, Recipe, Segment, Splice, digest
+from noise_search.noise import Medium, Name, Recipe, Splice, digest
+from noise_search.text import Text
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,14 @@ class Prompt:
         text: what the model is asked for.
         negative: what it is asked to avoid.
         seed: the root seed of this prompt's search, or None for the run's.
+        answer: the right answer, where it is known; shown to evaluators alone.
     """
 
     name: Name
     text: str
     negative: str | None = None
     seed: int | None = None
+    answer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Ask:
         until: the stage to stop at, at most `steps`.
         lookahead: deterministic stages more before it is scored.
         look: whether it is scored although unfinished.
+        about: the finished texts in context, oldest first, where `noise` revises one.
     """
 
     prompt: Prompt
@@ -58,6 +62,7 @@ class Ask:
     until: int
     lookahead: int
     look: bool
+    about: tuple[Candidate, ...] = ()
 
     @cached_property
     def name(self) -> Name:
@@ -83,14 +88,14 @@ class Ask:
         """Whether the outcome is shown to the verifier."""
         return self.look or self.until >= self.steps
 
-    def history(self, book: Book) -> list[Segment]:
-        """The stretches that lead to the parent, for one whose latents are gone."""
-        if self.parent is None:
-            return []
-        return book.segments(self.parent.noise, self.parent.stage)
 
-
-def resolve(prompt: Prompt, move: Move, steps: int, stochastic: bool) -> Ask:
+def resolve(
+    prompt: Prompt,
+    move: Move,
+    steps: int,
+    stochastic: bool,
+    about: tuple[Candidate, ...] = (),
+) -> Ask:
     """The ask of a move.
 
     Args:
@@ -99,6 +104,7 @@ def resolve(prompt: Prompt, move: Move, steps: int, stochastic: bool) -> Ask:
         steps: the schedule for a start that names none.
         stochastic: whether transitions draw noise; where they do not, going on without going
             back leaves the path's name as it is.
+        about: what a revision has in context.
 
     Raises:
         ValueError: the move leads nowhere (its bounds cross).
@@ -119,16 +125,27 @@ def resolve(prompt: Prompt, move: Move, steps: int, stochastic: bool) -> Ask:
     until = min(move.until, steps)
     if rewind < 0 or begin < 0 or until <= begin or move.lookahead < 0:
         raise ValueError(f"a move from stage {begin} to {until} of {steps} leads nowhere")
-    return Ask(prompt, move.noise, path, steps, parent, rewind, until, move.lookahead, move.look)
+    return Ask(
+        prompt, move.noise, path, steps, parent, rewind, until, move.lookahead, move.look, about
+    )
 
 
 @dataclass(frozen=True)
 class Score:
-    """A verifier's answer: named values, or a failure with its reason. Never a stand-in number."""
+    """A verifier's answer: named values, or a failure with its reason. Never a stand-in number.
+
+    Attributes:
+        values: higher is better.
+        failure: why there are none.
+        detail: words beside the values.
+        cost: what it took besides the call, such as a judge's tokens: a function of the sample
+            alone, whatever was in a cache.
+    """
 
     values: Mapping[str, float] = field(default_factory=dict[str, float])
     failure: str | None = None
     detail: Mapping[str, str] = field(default_factory=dict[str, str])
+    cost: Cost = ZERO
 
 
 @dataclass(frozen=True)
@@ -137,15 +154,18 @@ class Sample:
 
     Attributes:
         prompt: what was asked for.
-        pixels: the image, (height, width, 3) uint8; a vector (d,) in an analytic world.
-        stage: evaluations made; below `steps` the pixels are an x0-prediction.
-        steps: evaluations of the whole path.
+        pixels: the image, (height, width, 3) uint8; a vector (d,) in an analytic world; None
+            where the model writes.
+        stage: stages made; below `steps` the pixels are an x0-prediction.
+        steps: stages of the whole path.
+        text: what was written, where the model writes.
     """
 
     prompt: Prompt
     pixels: object
     stage: int
     steps: int
+    text: Text | None = None
 
 
 @dataclass(frozen=True)
@@ -157,6 +177,10 @@ class Played:
         pixels: what the verifier is to see, or None for a waypoint.
         failure: why there is nothing to go on from.
         ended: finished before the last stage.
+        detail: words to keep beside the scores.
+        stage: where it got, if it ended before the stage it was asked for.
+        text: what was written so far, where the model writes.
+        seen: the text that the verifier is to see (a lookahead is in it), or None.
     """
 
     cost: Cost
@@ -164,10 +188,23 @@ class Played:
     failure: str | None = None
     ended: bool = False
     detail: Mapping[str, str] = field(default_factory=dict[str, str])
+    stage: int | None = None
+    text: Text | None = None
+    seen: Text | None = None
+
+    @property
+    def shown(self) -> bool:
+        """Whether there is something for a verifier to see."""
+        return self.failure is None and (self.pixels is not None or self.seen is not None)
 
 
 class Pipeline(Protocol):
     """What generates. Rows of a batch must not depend on their neighbours."""
+
+    @property
+    def medium(self) -> Medium:
+        """What its samples are made of."""
+        ...
 
     @property
     def stochastic(self) -> bool:
@@ -176,7 +213,7 @@ class Pipeline(Protocol):
 
     @property
     def most_steps(self) -> int:
-        """Evaluations of the finest schedule it has."""
+        """Stages of the finest schedule it has."""
         ...
 
     def price(self, ask: Ask) -> Cost:
@@ -192,7 +229,10 @@ class Pipeline(Protocol):
         ...
 
     def picture(self, candidate: Candidate, prompt: Prompt) -> tuple[Any, Any, Cost]:
-        """Pixels and latents of any candidate, and what making them again has cost."""
+        """Pixels and latents of any candidate, and what making them again has cost.
+
+        Where the model writes, a `Text` made again from its recipe takes the place of both.
+        """
         ...
 
     def describe(self) -> Mapping[str, object]:
@@ -225,13 +265,18 @@ class Problem(Protocol):
     """Pipeline and verifier behind one door."""
 
     @property
+    def medium(self) -> Medium:
+        """What its samples are made of."""
+        ...
+
+    @property
     def stochastic(self) -> bool:
         """Whether a transition between stages draws noise."""
         ...
 
     @property
     def most_steps(self) -> int:
-        """Evaluations of the finest schedule it has."""
+        """Stages of the finest schedule it has."""
         ...
 
     def price(self, ask: Ask) -> Cost:
@@ -247,10 +292,11 @@ class Problem(Protocol):
         ...
 
 
-def pixel_hash(pixels: object) -> str:
-    """The sha256 of what was looked at: the bytes of an array, or a text."""
-    data = pixels if isinstance(pixels, str) else memoryview(cast("bytes", pixels)).tobytes()
-    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+def content_hash(content: object) -> str:
+    """The sha256 of what was looked at: the bytes of an array, or the words of a text."""
+    if isinstance(content, Text):
+        return hashlib.sha256(content.words.encode()).hexdigest()
+    return hashlib.sha256(memoryview(cast("bytes", content)).tobytes()).hexdigest()
 
 
 def judge(verifier: Verifier, samples: Sequence[Sample]) -> list[Score]:
@@ -287,6 +333,11 @@ class Judged:
         self.verifier = verifier
 
     @property
+    def medium(self) -> Medium:
+        """The pipeline's."""
+        return self.pipeline.medium
+
+    @property
     def stochastic(self) -> bool:
         """The pipeline's."""
         return self.pipeline.stochastic
@@ -297,8 +348,9 @@ class Judged:
         return self.pipeline.most_steps
 
     def price(self, ask: Ask) -> Cost:
-        """The pipeline's price, and one verifier call if it is looked at."""
-        return self.pipeline.price(ask) + Cost(verifier_calls=int(ask.looked_at))
+        """The pipeline's price, and one verifier call if it may be looked at."""
+        looked_at = ask.looked_at or self.medium.answers  # a text may end at any step
+        return self.pipeline.price(ask) + Cost(verifier_calls=int(looked_at))
 
     def lane(self, ask: Ask) -> Hashable:
         """The pipeline's."""
@@ -308,9 +360,9 @@ class Judged:
         """Generate, then judge what can be judged."""
         played, overhead = self.pipeline.play(asks)
         shown = [
-            (i, Sample(asks[i].prompt, p.pixels, asks[i].until, asks[i].steps))
+            (i, Sample(asks[i].prompt, p.pixels, _stage(asks[i], p), asks[i].steps, p.seen))
             for i, p in enumerate(played)
-            if p.failure is None and p.pixels is not None
+            if p.shown
         ]
         scores = dict(
             zip(
@@ -327,17 +379,23 @@ class Judged:
 
     def _candidate(self, ask: Ask, played: Played, score: Score | None) -> Candidate:
         judged = score or Score()
+        content = played.pixels if played.seen is None else played.seen
         return Candidate(
             name=ask.name,
             prompt=ask.prompt.name,
             noise=ask.path,
             steps=ask.steps,
-            stage=ask.until,
+            stage=_stage(ask, played),
             parent=None if ask.parent is None else ask.parent.name,
             scores=judged.values,
             failure=played.failure or judged.failure,
-            cost=played.cost + Cost(verifier_calls=int(score is not None)),
+            cost=played.cost + judged.cost + Cost(verifier_calls=int(score is not None)),
             ended=played.ended,
             detail={**played.detail, **judged.detail},
-            sha256=None if played.pixels is None else pixel_hash(played.pixels),
+            sha256=None if content is None else content_hash(content),
+            text=played.text,
         )
+
+
+def _stage(ask: Ask, played: Played) -> int:
+    return ask.until if played.stage is None else played.stage

@@ -14,9 +14,12 @@ from noise_search.moves import Plan
 from noise_search.specs import Spec, parse
 
 SEARCHES: Mapping[str, str] = {
+    "beam": "noise_search.searches.beam:beam",
+    "diverse": "noise_search.searches.diverse:diverse",
     "paths": "noise_search.searches.paths:search_over_paths",
     "prune": "noise_search.searches.prune:prune",
     "random": "noise_search.searches.random:random_search",
+    "revise": "noise_search.searches.revise:revise",
     "steps": "noise_search.searches.steps:more_steps",
     "zero-order": "noise_search.searches.zero_order:zero_order",
 }
@@ -117,9 +120,20 @@ def build_search(text: str) -> Plan:
     """
     spec = check_name("search", text)
     function = find("search", spec.name)
-    if spec.target is not None or spec.items:
+    inner = _inner(function)
+    if spec.target is not None or len(spec.items) > len(inner):
         raise UserError(f"search {text!r}: options are given as key=value in parentheses")
-    return partial(function, **bind("search", spec, function, given=1))
+    if len(spec.items) < len(inner):
+        raise UserError(f"search {text!r}: name a search for it, as in {spec.name}(beam)")
+    plans = {name: build_search(item) for name, item in zip(inner, spec.items, strict=True)}
+    return partial(function, **plans, **bind("search", spec, function, given=1 + len(inner)))
+
+
+def _inner(function: Callable[..., Any]) -> list[str]:
+    """The parameters of a search that are searches themselves."""
+    hints = get_type_hints(inspect.unwrap(function))
+    parameters = list(inspect.signature(function).parameters)
+    return [name for name in parameters[1:] if get_origin(hints.get(name)) is Callable]
 
 
 def check_name(kind: str, text: str) -> Spec:

@@ -118,7 +118,8 @@ class _Live:
         try:
             self.moves = next(self.search) if found is None else self.search.send(found)
         except StopIteration as end:
-            self.moves, self.result, self.reason = None, end.value, "the search has ended"
+            self.moves, self.result = None, end.value
+            self.reason = self.task.ended or "the search has ended"
         except Spent as spent:
             self.moves, self.reason = None, spent.reason
 
@@ -136,11 +137,10 @@ class _Live:
         """What it came to."""
         candidates = list(self.listed.values())
         handed = [c for c in self.result if c.finished]
-        pool = handed or [c for c in candidates if c.finished]
+        ends = [c for c in candidates if c.finished]
+        found = handed or top(ranking, ends, len(ends))
         spent = sum((c.cost for c in candidates), ZERO)
-        return Outcome(
-            self.job.prompt, top(ranking, pool, len(pool)), candidates, spent, self.reason
-        )
+        return Outcome(self.job.prompt, found, candidates, spent, self.reason)
 
 
 class Run:
@@ -258,7 +258,7 @@ class Run:
         for candidate in candidates:
             self.played[candidate.name] = candidate
             for life in owners[candidate.name]:
-                life.task.conversation.known[candidate.name] = candidate
+                life.task.conversation.learn(candidate)
         for candidate in candidates:
             self.listen(candidate)
 

@@ -22,6 +22,7 @@ def within(search: Search, task: Task) -> Search:
     may make a verdict of that, or let it pass; it may not go on for ever without spending.
     """
     idle = 0
+    reason = None
     try:
         moves = next(search)
         while True:
@@ -39,13 +40,14 @@ def within(search: Search, task: Task) -> Search:
                 found += part
             if idle > 2 * IDLE:
                 return []
+            reason = None
             if len(found) < len(moves):
-                moves = search.throw(Spent(found, "the budget is spent"))
+                reason = "the budget is spent"
             elif idle >= IDLE:
-                moves = search.throw(Spent(found, f"nothing new in {IDLE:,} batches"))
-            else:
-                moves = search.send(found)
+                reason = f"nothing new in {IDLE:,} batches"
+            moves = search.send(found) if reason is None else search.throw(Spent(found, reason))
     except StopIteration as end:
+        task.ended = reason
         return list(end.value or [])
     finally:
         search.close()

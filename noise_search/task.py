@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from noise_search.budget import ZERO, Cost, Ledger
 from noise_search.candidate import Candidate
+from noise_search.errors import UserError
 from noise_search.moves import Continue, Move
-from noise_search.noise import Gaussian, Name, Neighbor, Recipe, seed_from
+from noise_search.noise import Medium, Name, Recipe, Revision, Splice, seed_from
 from noise_search.problem import Ask, Problem, Prompt, resolve
-from noise_search.ranking import Ranking, top
+from noise_search.ranking import Final, Ranking, Vote, top, voting
 
 
 @dataclass
@@ -22,7 +24,7 @@ class Conversation:
         prompt: whose search it is.
         problem: what it is held with.
         ranking: how candidates compare.
-        steps: evaluations of a full path on the search's schedule.
+        steps: stages of a full path on the search's schedule.
         seed: the root of all its random numbers.
         known: every ask played so far; asked again, it is free.
     """
@@ -33,6 +35,32 @@ class Conversation:
     steps: int
     seed: int
     known: dict[Name, Candidate] = field(default_factory=dict[Name, Candidate])
+    _texts: dict[Name, Candidate] = field(default_factory=dict[Name, Candidate])
+    _begun: dict[Name, Recipe] = field(default_factory=dict[Name, Recipe])
+
+    def learn(self, candidate: Candidate) -> None:
+        """Take note of what was played."""
+        self.known[candidate.name] = candidate
+        if candidate.text is not None:
+            noise = candidate.noise
+            first = self._begun[noise.head] if isinstance(noise, Splice) else noise
+            self._begun[noise.name] = first
+            if candidate.finished:
+                self._texts[noise.name] = candidate
+
+    def about(self, noise: Recipe) -> tuple[Candidate, ...]:
+        """The finished texts that a revision has in context, oldest first.
+
+        Raises:
+            ValueError: what is to be revised was not finished in this conversation.
+        """
+        found: list[Candidate] = []
+        while isinstance(noise, Revision) and len(found) < Revision.SEEN:
+            if noise.of not in self._texts:
+                raise ValueError("only a finished text can be revised")
+            found.append(self._texts[noise.of])
+            noise = self._begun[noise.of]
+        return tuple(found[::-1])
 
 
 class Task:
@@ -42,6 +70,9 @@ class Task:
         conversation: what is shared with the tasks forked from this one.
         ledger: what this task may spend.
         path: the words that lead here from the root; equal words repeat equal seeds.
+
+    Attributes:
+        ended: why its budget ended it, in words, once it has.
     """
 
     def __init__(
@@ -49,12 +80,18 @@ class Task:
     ) -> None:
         self.conversation = conversation
         self.ledger = ledger
+        self.ended: str | None = None
         self._path = path
         self._drawn = 0
 
     @property
+    def medium(self) -> Medium:
+        """What samples are made of."""
+        return self.conversation.problem.medium
+
+    @property
     def stages(self) -> int:
-        """Denoiser evaluations of a full path on this task's schedule."""
+        """Stages of a full path: denoiser evaluations, or the most reasoning steps of a text."""
         return self.conversation.steps
 
     @property
@@ -104,19 +141,30 @@ class Task:
         left = {name: max(0, n - getattr(reserve, name)) for name, n in self.left().items()}
         return Task(self.conversation, Ledger(left), self._path)
 
-    def fresh(self) -> Recipe:
-        """A new Gaussian noise."""
-        return Gaussian(self.seed())
+    def share(self, word: str, parts: int) -> Task:
+        """A task with its own random numbers and one of equal parts of what is left."""
+        left = {name: n // parts for name, n in self.left().items()}
+        return Task(self.conversation, Ledger(left), (*self._path, word))
 
-    def near(self, *candidates: Candidate, strength: float) -> Recipe:
+    def fresh(self) -> Recipe:
+        """A new noise: Gaussian, or the random numbers of a new text."""
+        return self.medium.fresh(self.seed())
+
+    def near(self, candidate: Candidate, strength: float) -> Recipe:
         """A noise near a candidate's: the same norm, and cosine `strength` to it.
 
+        On text it is a revision: written anew with the candidate's text in context, and those
+        that it was a revision of. A strength has no meaning there, and what was not finished
+        cannot be revised: a new text takes its place.
+
         Raises:
-            ValueError: not exactly one candidate, or the cosine is outside [-1, 1].
+            ValueError: the cosine is outside [-1, 1].
         """
-        if len(candidates) != 1 or not -1 <= strength <= 1:
-            raise ValueError("a neighbor is near one candidate, at a cosine in [-1, 1]")
-        return Neighbor(candidates[0].noise.name, self.seed(), strength)
+        if not -1 <= strength <= 1:
+            raise ValueError("a neighbor is at a cosine in [-1, 1]")
+        if self.medium.answers and not candidate.finished:
+            return self.fresh()
+        return self.medium.near(candidate.noise.name, self.seed(), strength)
 
     def ask(self, move: Move) -> Ask | None:
         """What a move leads to, or None where it leads to its own candidate."""
@@ -124,7 +172,8 @@ class Task:
             c = move.candidate
             if c.failure is not None or (c.finished and move.rewind == 0):
                 return None
-        return resolve(self.conversation.prompt, move, self.stages, self.stochastic)
+        about = self.conversation.about(move.noise)
+        return resolve(self.conversation.prompt, move, self.stages, self.stochastic, about)
 
     def knows(self, ask: Ask) -> bool:
         """Whether this was played before in this conversation."""
@@ -158,3 +207,13 @@ class Task:
     def top(self, found: Sequence[Candidate], k: int) -> list[Candidate]:
         """The k best that have not failed, best first."""
         return top(self.conversation.ranking, found, k)
+
+    def voting(self, final: Final) -> Vote:
+        """The rule by which a search chooses among what it has finished.
+
+        Raises:
+            UserError: it counts answers, and these samples come to none.
+        """
+        if final != "best" and not self.medium.answers:
+            raise UserError(f"final={final}: pictures come to no answers that could agree")
+        return partial(voting, self.conversation.ranking, final)

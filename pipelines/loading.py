@@ -13,7 +13,7 @@ from pydantic import Field
 
 from noise_search.budget import Cost
 from noise_search.errors import UserError, nearest
-from noise_search.noise import Book
+from noise_search.noise import LATENTS, Book
 from noise_search.pipelines.stages import Stretch, price
 from noise_search.pipelines.states import States
 from noise_search.problem import Ask, Pipeline, Played, Prompt
@@ -182,6 +182,7 @@ class PriceOnly:
         stochastic: whether a transition between stages draws noise.
     """
 
+    medium = LATENTS
     most_steps = 1000
 
     def __init__(self, *, guided: bool, decoder: bool, stochastic: bool) -> None:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
 from noise_search.errors import UserError
-from noise_search.noise import Array, Book, Name, Recipe, Tensors
+from noise_search.noise import LATENTS, Array, Book, Name, Recipe, Tensors
 from noise_search.pipelines.states import Framework, State, States
 from noise_search.problem import Ask, Played, Prompt
 from noise_search.samplers.path import Level
@@ -134,6 +134,7 @@ class Staged(ABC, Generic[A]):
     """
 
     framework: ClassVar[Framework]
+    medium = LATENTS
     most_steps = 1000
 
     def __init__(

@@ -9,7 +9,7 @@ from typing import Concatenate, ParamSpec
 from noise_search.candidate import Candidate
 from noise_search.errors import UserError
 from noise_search.moves import Continue, Plan, Search, Spent, Start
-from noise_search.noise import Gaussian, Splice
+from noise_search.noise import Splice
 from noise_search.spend import watched, within
 from noise_search.task import Task
 
@@ -27,7 +27,7 @@ def finished(
 
     @wraps(search)
     def kept(task: Task, /, *args: P.args, **kwargs: P.kwargs) -> Search:
-        inner = task.keeping(task.price(Start(Gaussian(0))))
+        inner = task.keeping(task.price(Start(task.medium.fresh(0))))
         seen: list[Candidate] = []
 
         def see(found: list[Candidate]) -> None:
@@ -68,7 +68,7 @@ def refined(plan: Plan, steps: int, keep: int = 1) -> Plan:
     """
 
     def search(task: Task) -> Search:
-        inner = task.keeping(task.price(Start(Gaussian(0), steps=steps)) * keep)
+        inner = task.keeping(task.price(Start(task.medium.fresh(0), steps=steps)) * keep)
         seen: list[Candidate] = []
 
         def see(found: list[Candidate]) -> None:
@@ -84,6 +84,7 @@ def refined(plan: Plan, steps: int, keep: int = 1) -> Plan:
         except Spent:
             handed = []
         pool = handed or [c for c in seen if c.finished]
-        return (yield [Start(c.noise, steps=steps) for c in task.top(pool, keep)])
+        found = yield [Start(c.noise, steps=steps) for c in task.top(pool, keep)]
+        return task.top(found, keep)
 
     return search

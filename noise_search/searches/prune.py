@@ -8,7 +8,6 @@ from math import ceil
 from noise_search.budget import ZERO, Cost
 from noise_search.errors import UserError
 from noise_search.moves import END, Continue, Search, Start
-from noise_search.noise import Gaussian
 from noise_search.searches.options import Share, Shares
 from noise_search.task import Task
 
@@ -46,12 +45,12 @@ def prune(task: Task, at: Shares = (0.25, 0.5), keep: Share = 0.5) -> Search:
     for stage in stages[1:]:
         kept = task.top(found, ceil(len(found) * keep))
         found = yield [Continue(c, c.noise, stage) for c in kept]
-    return found
+    return task.top(found, len(found))
 
 
 def _rungs(task: Task, stages: list[int]) -> list[Cost]:
     """What one seed costs from each checkpoint to the next."""
-    path = Gaussian(0)
+    path = task.medium.fresh(0)
     prices = [task.price(Start(path, until=stage)) for stage in stages]
     unseen = [ZERO, *(task.price(Start(path, until=s, look=False)) for s in stages[:-1])]
     return [price - before for price, before in zip(prices, unseen, strict=True)]

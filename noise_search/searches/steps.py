@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from noise_search.moves import Search, Start
-from noise_search.noise import Gaussian
 from noise_search.task import Task
 
 
@@ -16,7 +15,7 @@ def more_steps(task: Task) -> Search:
     """
 
     def unaffordable(steps: int) -> bool:
-        return not task.affords(task.price(Start(Gaussian(0), steps=steps)))
+        return not task.affords(task.price(Start(task.medium.fresh(0), steps=steps)))
 
     steps = bisect_right(range(1, task.most_stages + 1), False, key=unaffordable)
     return (yield [Start(task.fresh(), steps=max(1, steps))])

@@ -12,7 +12,7 @@ from noise_search.budget import Cost, Ledger, read_limits
 from noise_search.errors import UserError
 from noise_search.journal import Journal
 from noise_search.moves import Search, Start
-from noise_search.noise import Book, Gaussian
+from noise_search.noise import Book
 from noise_search.problem import Prompt, resolve
 from noise_search.run import Job
 from noise_search.specs import parse
@@ -136,7 +136,7 @@ def _price_of_sample(settings: Settings) -> Cost:
     from noise_search.pipelines.loading import price_only
 
     prices = price_only(settings.model, guidance_scale=settings.guidance_scale, eta=settings.eta)
-    move = Start(Gaussian(0), steps=settings.steps or 1)
+    move = Start(prices.medium.fresh(0), steps=settings.steps or 1)
     return prices.price(resolve(Prompt("", ""), move, 1, prices.stochastic)) + Cost(
         verifier_calls=1
     )

@@ -16,7 +16,7 @@ from noise_search.budget import UNITS, ZERO, Cost, Limits
 from noise_search.candidate import Candidate
 from noise_search.errors import UserError
 from noise_search.moves import Plan, Start
-from noise_search.noise import Gaussian, digest
+from noise_search.noise import Medium, digest
 from noise_search.problem import Ask, Batch, Prompt, resolve
 from noise_search.ranking import ByScore
 from noise_search.run import Job, Run, Stop
@@ -36,6 +36,11 @@ BOUNDABLE = ("nfe", "forwards", "decodes", "verifier_calls")
 
 class Pricer(Protocol):
     """What prices asks without a model; `pipelines.loading.price_only` makes one."""
+
+    @property
+    def medium(self) -> Medium:
+        """What samples are made of."""
+        ...
 
     @property
     def stochastic(self) -> bool:
@@ -63,6 +68,11 @@ class Priced:
     def __init__(self, pricer: Pricer, salt: int = 0) -> None:
         self.pricer = pricer
         self.salt = salt
+
+    @property
+    def medium(self) -> Medium:
+        """The pricer's."""
+        return self.pricer.medium
 
     @property
     def stochastic(self) -> bool:
@@ -231,7 +241,9 @@ def _kinds(cost: Cost) -> list[str]:
 
 def sample_price(pricer: Pricer, prompt: Prompt, steps: int) -> Cost:
     """What one whole sample costs, verifier included."""
-    return Priced(pricer).price(resolve(prompt, Start(Gaussian(0)), steps, pricer.stochastic))
+    return Priced(pricer).price(
+        resolve(prompt, Start(pricer.medium.fresh(0)), steps, pricer.stochastic)
+    )
 
 
 def check_budget(pricer: Pricer, prompt: Prompt, settings: Settings) -> None:

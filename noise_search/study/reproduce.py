@@ -11,7 +11,7 @@ from typing import Any
 from noise_search.errors import UserError, nearest
 from noise_search.journal import read_candidate
 from noise_search.noise import Book, Recipe
-from noise_search.problem import Prompt, pixel_hash
+from noise_search.problem import Prompt, content_hash
 from noise_search.study.png import read_png
 from noise_search.study.settings import Settings
 
@@ -68,7 +68,7 @@ def _again(record: Mapping[str, Any], was: Any | None, pipe: Any) -> Reproductio
         loading.load(settings.model, options) if pipe is None else loading.wrap(pipe, options)
     )
     pixels, _, _ = pipeline.picture(candidate, Prompt(**record["prompt"]))
-    equal = None if candidate.sha256 is None else pixel_hash(pixels) == candidate.sha256
+    equal = None if candidate.sha256 is None else content_hash(pixels) == candidate.sha256
     difference = 0 if equal else None
     if was is not None and was.shape == pixels.shape:
         difference = int(abs(was.astype(int) - pixels.astype(int)).max())

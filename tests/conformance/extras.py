@@ -11,7 +11,7 @@ import numpy as np
 
 from noise_search.errors import UserError
 from noise_search.pipelines.loading import Options, wrap
-from noise_search.problem import Pipeline, Sample, Score, Verifier, pixel_hash
+from noise_search.problem import Pipeline, Sample, Score, Verifier, content_hash
 from noise_search.specs import Spec
 
 ENTRY_POINTS = """\
@@ -71,7 +71,7 @@ class Slow:
     def score(self, samples: Sequence[Sample]) -> list[Score]:
         """One score a sample, in [0, 1]."""
         time.sleep(self.milliseconds / 1000)
-        return [Score({self.name: int(pixel_hash(s.pixels)[:8], 16) / 2**32}) for s in samples]
+        return [Score({self.name: int(content_hash(s.pixels)[:8], 16) / 2**32}) for s in samples]
 
 
 def slow(spec: Spec, /, milliseconds: float = 1.0) -> Verifier:

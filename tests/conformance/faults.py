@@ -14,7 +14,7 @@ from noise_search.candidate import Candidate
 from noise_search.noise import Book, Recipe, Splice, seed_from
 from noise_search.pipelines.analytic.world import Analytic
 from noise_search.pipelines.stages import Row, Stretch, Walk, Walked
-from noise_search.problem import Sample, Score, Verifier, pixel_hash
+from noise_search.problem import Sample, Score, Verifier, content_hash
 from noise_search.study.bench import Bench, build
 from noise_search.study.settings import Settings
 
@@ -86,7 +86,7 @@ class FaultyVerifier:
     def score(self, samples: Sequence[Sample]) -> list[Score]:
         sound = self.inner.score(samples)
         return [
-            SCORES[self.fault.kind](self.name) if self.fault.hits(pixel_hash(s.pixels)) else score
+            SCORES[self.fault.kind](self.name) if self.fault.hits(content_hash(s.pixels)) else score
             for s, score in zip(samples, sound, strict=True)
         ]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
-from noise_search.noise import Name, seed_from
+from noise_search.noise import LATENTS, Medium, Name, seed_from
 from noise_search.problem import Ask, Batch, Prompt
 from noise_search.ranking import ByScore
 from noise_search.registry import build_search
@@ -25,6 +25,7 @@ def hashed(name: Name) -> float:
 class Toy:
     """Counts what it plays; `score` may be replaced, `stochastic` switched."""
 
+    medium: Medium = LATENTS
     stochastic: bool = False
     most_steps: int = 1000
     score: Callable[[Ask], float] = lambda ask: hashed(ask.path.name + str(ask.until))

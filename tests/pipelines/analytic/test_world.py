@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -303,7 +304,7 @@ def test_pictures_of_candidates_are_those_that_were_judged(
 def test_a_failed_candidate_has_no_picture() -> None:
     play = player()
     with pytest.raises(ValueError, match="has failed: why"):
-        play.pipeline.picture(play.start(3).candidate.failed("why"), PROMPT)
+        play.pipeline.picture(replace(play.start(3).candidate, failure="why"), PROMPT)
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
