@@ -1,0 +1,1 @@
+"""Text of causal language models, written token by token."""
