@@ -25,6 +25,8 @@ SEARCHES: Mapping[str, str] = {
 }
 VERIFIERS: Mapping[str, str] = {
     "clip": "noise_search.verifiers.loading:clip",
+    "prm": "noise_search.verifiers.loading:prm",
+    "prm-random": "noise_search.verifiers.loading:prm_random",
     "shapes": "noise_search.verifiers.loading:shapes",
     "shapes-clip": "noise_search.verifiers.loading:shapes_clip",
     "shapes-clip-weak": "noise_search.verifiers.loading:shapes_clip_weak",

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Interval
 
 from noise_search.errors import UserError
 from noise_search.problem import Verifier
 from noise_search.registry import bind, check_name, find
 from noise_search.specs import Spec
+from noise_search.verifiers.process import Aggregation, Process, RandomProcess
 
-__all__ = ["clip", "from_callable", "load", "reward", "shapes", "shapes_clip", "shapes_clip_weak"]
+__all__ = [
+    "clip",
+    "from_callable",
+    "load",
+    "prm",
+    "prm_random",
+    "reward",
+    "shapes",
+    "shapes_clip",
+    "shapes_clip_weak",
+]
 
 
 def load(text: str) -> Verifier:
@@ -77,6 +90,41 @@ def shapes(spec: Spec, /) -> Verifier:
 
     _no_target(spec)
     return Checked(is_correct, str(spec))
+
+
+def prm(
+    spec: Spec,
+    /,
+    aggregate: Aggregation = "last",
+    flip: Annotated[float, Interval(ge=0, le=1)] = 0.0,
+) -> Verifier:
+    """A process reward model of texts: the one that ships, `prm:FOLDER`, or `prm:ORG/NAME`.
+
+    Args:
+        spec: as written.
+        aggregate: how the scores of the steps become one.
+        flip: the share of texts whose score p becomes 1 - p.
+    """
+    from noise_search.verifiers.process_files import SHIPPED, find_folder
+    from noise_search.verifiers.process_files import load as load_process
+
+    if spec.part is not None or spec.items:
+        raise UserError(f"verifier {spec}: write prm, prm:FOLDER, or prm:ORG/NAME")
+    if spec.target is None and not SHIPPED.is_dir():
+        raise UserError(
+            f"verifier {spec}: no trained model comes with the package; write prm:FOLDER"
+        )
+    try:
+        model = load_process(SHIPPED if spec.target is None else find_folder(spec.target))
+    except UserError as error:
+        raise UserError(f"verifier {spec}: {error}") from None
+    return Process(model, str(spec), aggregate, flip)
+
+
+def prm_random(spec: Spec, /) -> Verifier:
+    """A score of texts that knows nothing: a hash of prompt and words."""
+    _no_target(spec)
+    return RandomProcess(str(spec))
 
 
 def reward(spec: Spec, /, slope: tuple[float, ...] = (1.0,)) -> Verifier:
