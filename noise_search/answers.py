@@ -47,26 +47,6 @@ _NO_UNITS = re.compile(
     r"and|or|to|of|pi|sqrt|times|plus|minus|over|mod|percent|half|dozen"
     r"|hundred|thousand|million|billion|trillion"
 )
-_BRACES = rf"(?:\{{([-+]?{_PLAIN})\}}|(\d))"
-_FRAC = r"\\[dtc]?frac ?"
-
-# In running text: a sign is no operator, a digit no part of a name such as H2O or x1.
-_TOKEN = (
-    r"(?:(?<![\w)\]}])[-\u2212])?(?:\\?\$)?(?<![A-Za-z0-9_])"
-    rf"(?:{_FRAC}\{{\d+\}}\{{\d+\}}|{_PLAIN}(?:/\d+(?![\d/.]))?)"
-)
-_NUMBER = re.compile(_TOKEN, re.ASCII)
-_MARKED = re.compile(rf"(?:####|^A:)[ \t]*({_TOKEN})", re.ASCII | re.MULTILINE)
-_PHRASE = re.compile(
-    rf"\banswer(?:[*_]*+\s*+(?:is\b|:|=)[*_:\s]*+|[ \t]++(?={_TOKEN}[ \t.]*$))",
-    re.ASCII | re.MULTILINE | re.IGNORECASE,
-)
-_SENTENCE_END = re.compile(r"\.(?=\s|$)|, (?=[a-z]{2})")
-_COUNTED = re.compile(rf"({_TOKEN}) (?:an? )?([a-z]{{2,}})[a-z ]*", re.ASCII)
-_NO_UNITS = frozenset(
-    "and or to of pi sqrt times plus minus over mod percent half dozen "
-    "hundred thousand million billion trillion".split()
-)
 _BRACES = re.compile(r"(\\boxed\s*\{)|\\.|[{}]", re.DOTALL)
 
 
