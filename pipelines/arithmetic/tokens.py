@@ -1,8 +1,8 @@
 """The tokenizer of the arithmetic model and the prompts it is given.
 
-One token a sign or group of one or two digits, with or without the space before it.  The digits of
-a number are grouped from the right (``123`` is ``1`` and ``23``), so that a group always stands
-for the same power of 100.  Decoding is exact: it joins the tokens as they are.
+One token a sign with the spaces around it, and one a group of one or two digits.  The digits of a
+number are grouped from the right (``123`` is ``1`` and ``23``), so that a group always stands for
+the same power of 100.  Decoding is exact: it joins the tokens as they are.
 """
 
 from __future__ import annotations
@@ -29,10 +29,9 @@ _LONGEST = 512
 
 def vocabulary() -> list[str]:
     """Every token; the index is its id."""
-    signs = ["+", "-", "*", "="]
+    signs = [form for sign in "+-*=" for form in (f" {sign} ", sign)]
     groups = [str(n) for n in range(10)] + [f"{n:02}" for n in range(100)]
-    spaced = [f"{space}{piece}" for space in ("", " ") for piece in (*signs, *groups)]
-    return [PAD, BOS, EOS, UNKNOWN, RETRY, "\n", "answer", " ", *spaced]
+    return [PAD, BOS, EOS, UNKNOWN, RETRY, "\n", "answer ", "answer", " ", *signs, *groups]
 
 
 def new_tokenizer() -> PreTrainedTokenizerFast:
@@ -43,7 +42,7 @@ def new_tokenizer() -> PreTrainedTokenizerFast:
     """
     ids = {token: number for number, token in enumerate(vocabulary())}
     tokenizer = Tokenizer(models.WordLevel(ids, unk_token=UNKNOWN))
-    pieces = rf" ?\d{{1,2}}(?=(?:\d\d)*(?!\d))| ?[-+*=]|\n|answer|{RETRY}| "
+    pieces = rf"\d{{1,2}}(?=(?:\d\d)*(?!\d))| [-+*=] |[-+*=]|\n|answer ?|{RETRY}| "
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pieces), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
     tokenizer.post_processor = processors.TemplateProcessing(

@@ -32,7 +32,7 @@ def test_every_text_of_the_language_comes_back_exactly(text: str) -> None:
 
 
 def test_digits_are_grouped_from_the_right() -> None:
-    assert TOKENIZER.tokenize("123 + 4567 - 89") == ["1", "23", " +", " 45", "67", " -", " 89"]
+    assert TOKENIZER.tokenize("123 + 4567 - 89") == ["1", "23", " + ", "45", "67", " - ", "89"]
 
 
 def test_ids_are_places_in_the_vocabulary() -> None:
