@@ -145,7 +145,7 @@ def _recognise(folder: Path, architecture: str) -> type[Convention]:
             raise UserError(f"expected {_CARD}, or an architecture {known}, not {architecture}")
         return _ARCHITECTURES[architecture]
     card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
-    name = str(card.get("convention"))
+    name = str(card.get("convention")) if isinstance(card, dict) else ""
     if name not in _CONVENTIONS:
         raise UserError(f"{_CARD}: unknown convention {name!r}{nearest(name, _CONVENTIONS)}")
     wanted = {"format": _FORMAT, "convention": name, "step": _CONVENTIONS[name].step}
