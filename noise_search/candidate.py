@@ -33,6 +33,7 @@ class Candidate:
         detail: words beside the scores (a judge's reasons).
         sha256: of the pixels or words that were looked at, or None for a waypoint or a failure.
         text: what was written so far, where the model writes.
+        lookahead: deterministic stages more after which it was looked at.
     """
 
     name: Name
@@ -48,6 +49,7 @@ class Candidate:
     detail: Mapping[str, str] = field(default_factory=dict[str, str])
     sha256: str | None = None
     text: Text | None = None
+    lookahead: int = 0
 
     def __post_init__(self) -> None:
         for verifier, value in self.scores.items():

@@ -50,7 +50,7 @@ class Ask:
         until: the stage to stop at, at most `steps`.
         lookahead: deterministic stages more before it is scored.
         look: whether it is scored although unfinished.
-        about: the finished texts in context, oldest first, where `noise` revises one.
+        about: the finished texts in the context of the path, oldest first: what it revises.
     """
 
     prompt: Prompt
@@ -380,12 +380,14 @@ class Judged:
     def _candidate(self, ask: Ask, played: Played, score: Score | None) -> Candidate:
         judged = score or Score()
         content = played.pixels if played.seen is None else played.seen
+        stage = _stage(ask, played)
+        whole = played.ended or stage >= ask.steps
         return Candidate(
             name=ask.name,
             prompt=ask.prompt.name,
             noise=ask.path,
             steps=ask.steps,
-            stage=_stage(ask, played),
+            stage=stage,
             parent=None if ask.parent is None else ask.parent.name,
             scores=judged.values,
             failure=played.failure or judged.failure,
@@ -394,6 +396,7 @@ class Judged:
             detail={**played.detail, **judged.detail},
             sha256=None if content is None else content_hash(content),
             text=played.text,
+            lookahead=0 if whole else ask.lookahead,
         )
 
 

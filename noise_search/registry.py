@@ -24,7 +24,10 @@ SEARCHES: Mapping[str, str] = {
     "zero-order": "noise_search.searches.zero_order:zero_order",
 }
 VERIFIERS: Mapping[str, str] = {
+    "arithmetic": "noise_search.verifiers.loading:arithmetic",
     "clip": "noise_search.verifiers.loading:clip",
+    "exact": "noise_search.verifiers.loading:exact",
+    "math": "noise_search.verifiers.loading:math",
     "prm": "noise_search.verifiers.loading:prm",
     "prm-random": "noise_search.verifiers.loading:prm_random",
     "shapes": "noise_search.verifiers.loading:shapes",
@@ -33,6 +36,8 @@ VERIFIERS: Mapping[str, str] = {
     "reward": "noise_search.verifiers.loading:reward",
 }
 MODELS: Mapping[str, str] = {
+    "arithmetic": "noise_search.pipelines.text.loading:arithmetic",
+    "hf": "noise_search.pipelines.text.loading:hf",
     "gaussian": "noise_search.pipelines.loading:gaussian",
     "mixture": "noise_search.pipelines.loading:mixture",
     "shapes": "noise_search.pipelines.loading:shapes",

@@ -49,12 +49,13 @@ class Conversation:
                 self._texts[noise.name] = candidate
 
     def about(self, noise: Recipe) -> tuple[Candidate, ...]:
-        """The finished texts that a revision has in context, oldest first.
+        """The finished texts that a path has in context, oldest first: what it is a revision of.
 
         Raises:
             ValueError: what is to be revised was not finished in this conversation.
         """
         found: list[Candidate] = []
+        noise = self._begun.get(noise.name, noise)
         while isinstance(noise, Revision) and len(found) < Revision.SEEN:
             if noise.of not in self._texts:
                 raise ValueError("only a finished text can be revised")
@@ -168,11 +169,12 @@ class Task:
 
     def ask(self, move: Move) -> Ask | None:
         """What a move leads to, or None where it leads to its own candidate."""
+        noise = move.noise
         if isinstance(move, Continue):
-            c = move.candidate
+            noise, c = move.candidate.noise, move.candidate
             if c.failure is not None or (c.finished and move.rewind == 0):
                 return None
-        about = self.conversation.about(move.noise)
+        about = self.conversation.about(noise)
         return resolve(self.conversation.prompt, move, self.stages, self.stochastic, about)
 
     def knows(self, ask: Ask) -> bool:

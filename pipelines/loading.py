@@ -13,15 +13,18 @@ from pydantic import Field
 
 from noise_search.budget import Cost
 from noise_search.errors import UserError, nearest
-from noise_search.noise import LATENTS, Book
+from noise_search.noise import LATENTS, TEXT, Book, Medium
 from noise_search.pipelines.stages import Stretch, price
 from noise_search.pipelines.states import States
+from noise_search.pipelines.text.options import TextOptions
 from noise_search.problem import Ask, Pipeline, Played, Prompt
 from noise_search.registry import bind, check_name, find
 from noise_search.specs import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
+
+    from noise_search.pipelines.text.loading import TextPrices
 
 __all__ = [
     "Defaults",
@@ -34,6 +37,7 @@ __all__ = [
     "load",
     "mixture",
     "price_only",
+    "quietly",
     "shapes",
     "wrap",
 ]
@@ -60,6 +64,7 @@ class Options:
         device: where the model runs.
         fast: do not pad short batches; results then depend on the batch in their last bits.
         arguments: further keywords of the pipeline's call.
+        text: how texts are written, where the model writes.
     """
 
     book: Book
@@ -73,6 +78,7 @@ class Options:
     device: str = "cpu"
     fast: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    text: TextOptions = field(default_factory=TextOptions)
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,11 @@ class Defaults:
         steps: denoiser evaluations of a full path.
         guidance_scale: strength of guidance.
         decoder: whether latents are decoded.
+        budget: of one prompt.
+        batch: rows of a batch.
+        searches: what a comparison compares.
+        budgets: and at which budgets.
+        text: how texts are written; None where the model makes none.
     """
 
     verifier: str | None = None
@@ -92,10 +103,39 @@ class Defaults:
     steps: int = 50
     guidance_scale: float | None = None
     decoder: bool = False
+    budget: str = "64nfe"
+    batch: int = 8
+    searches: tuple[str, ...] = ("random", "zero-order", "paths", "prune", "steps")
+    budgets: tuple[str, ...] = ("32nfe", "64nfe", "128nfe")
+    text: TextOptions | None = None
+
+    @property
+    def medium(self) -> Medium:
+        """What the samples are made of."""
+        return LATENTS if self.text is None else TEXT
 
 
+_WRITES = Defaults(
+    steps=40,
+    budget="4ktok",
+    batch=32,
+    searches=("random", "random(final=weighted)", "random(final=majority)", "beam", "revise"),
+    budgets=("1ktok", "2ktok", "4ktok"),
+    text=TextOptions(),
+)
 _DEFAULTS: Mapping[str, Defaults] = {
+    "arithmetic": replace(
+        _WRITES,
+        verifier="prm",
+        evaluate="arithmetic",
+        steps=12,
+        budget="2ktok",
+        batch=64,
+        budgets=("500tok", "1ktok", "2ktok"),
+        text=TextOptions(max_tokens=128, step_tokens=24, answers="answer"),
+    ),
     "gaussian": Defaults("reward", "reward", 8),
+    "hf": _WRITES,
     "mixture": Defaults("reward", "reward", 8),
     "shapes": Defaults("shapes-clip", "shapes", 8, 2.0),
 }
@@ -152,7 +192,12 @@ def check_prompts(text: str, prompts: Sequence[Prompt]) -> None:
     Raises:
         UserError: a prompt is outside the model's language.
     """
-    if check_name("model", text).name != "shapes":
+    name = check_name("model", text).name
+    if name == "arithmetic":
+        from noise_search.pipelines.text.loading import check_questions
+
+        check_questions(prompts)
+    if name != "shapes":
         return
     from noise_search.pipelines.shapes.scenes import WORDS, UnknownWord, parse
 
@@ -207,13 +252,24 @@ class PriceOnly:
         raise TypeError("a pipeline for prices alone plays nothing")
 
 
-def price_only(text: str, *, guidance_scale: float | None = None, eta: float = 0.0) -> PriceOnly:
+def price_only(
+    text: str,
+    *,
+    guidance_scale: float | None = None,
+    eta: float = 0.0,
+    writing: TextOptions | None = None,
+) -> PriceOnly | TextPrices:
     """The prices of a model spec; neither torch nor weights are loaded.
 
     Raises:
         UserError: the model is unknown.
     """
     usual = defaults(text)
+    if usual.text is not None:
+        from noise_search.pipelines.text.loading import TextPrices
+
+        chosen = writing or usual.text
+        return TextPrices(chosen.max_tokens, chosen.step_tokens)
     _check_guidance(check_name("model", text), guidance_scale)
     scale = usual.guidance_scale if guidance_scale is None else guidance_scale
     return PriceOnly(guided=(scale or 0.0) > 1.0, decoder=usual.decoder, stochastic=eta > 0.0)
@@ -290,7 +346,7 @@ def shapes(spec: Spec, options: Options, /) -> Pipeline:
     if not (folder / "model_index.json").is_file():
         raise UserError(f"model {spec}: its weights are missing from {folder}; install it again")
     pipe: Any = ShapesPipeline
-    with _quietly():
+    with quietly():
         pipe = pipe.from_pretrained(folder)
     for module in pipe.components.values():
         if isinstance(module, torch.nn.Module):
@@ -333,7 +389,7 @@ def _folder(variant: str) -> Path:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """No bars while a model of a few megabytes is loaded; put back as they were."""
     from diffusers.utils import logging as of_diffusers
     from transformers.utils import logging as of_transformers

@@ -321,7 +321,8 @@ class Staged(ABC, Generic[A]):
                 begin, until = stage - path[depth].rewind, path[depth].until
                 seen = shown and depth == len(path) - 1
                 negative = prompt.negative is not None
-                stretch = Stretch(candidate.steps, begin, until, 0, seen, negative)
+                ahead = min(candidate.lookahead, candidate.steps - until) if seen else 0
+                stretch = Stretch(candidate.steps, begin, until, ahead, seen, negative)
                 state = None if before is None else before.state
                 row = self._row(prompt, path[depth].noise, stretch, stage, state)
                 lanes[stretch].append((candidate.name, row))

@@ -73,6 +73,18 @@ UNITS: Mapping[str, tuple[str, int]] = {
 }
 
 
+SPOKEN: Mapping[str, str] = {
+    "nfe": "NFE",
+    "forwards": "forwards",
+    "decodes": "decodes",
+    "verifier_calls": "verifier calls",
+    "tokens_in": "tokens read",
+    "tokens_out": "tokens written",
+    "judge_tokens": "tokens of the verifier",
+}
+"""Fields of `Cost` as people call them."""
+
+
 def read_limits(text: str) -> dict[str, int]:
     """Limits from their spelling, as in `640nfe+90s`.
 

@@ -54,7 +54,7 @@ def root(
         typer.Option("--debug", metavar=" ", help="Show where an unexpected error comes from."),
     ] = False,
 ) -> None:
-    """Spend inference-time compute well: search the noise of diffusion models."""
+    """Spend inference-time compute well: search noise, and the texts of language models."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
@@ -75,6 +75,13 @@ def generate(
     search_steps: o.SearchSteps = None,
     guidance_scale: o.GuidanceScale = None,
     eta: o.Eta = None,
+    temperature: o.Temperature = None,
+    top_p: o.TopP = None,
+    max_tokens: o.MaxTokens = None,
+    step_tokens: o.StepTokens = None,
+    split: o.Split = None,
+    answers: o.Answers = None,
+    system: o.System = None,
     batch: o.Batch = None,
     dtype: o.Dtype = None,
     device: o.Device = None,
@@ -87,7 +94,7 @@ def generate(
     dry_run: o.DryRun = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Search for the best picture of each prompt that its budget can buy."""
+    """Search for the best picture, or answer, of each prompt that its budget can buy."""
     given = _settings_of(locals())
     from noise_search.cli.commands import run_generate
 
@@ -111,6 +118,13 @@ def compare(
     search_steps: o.SearchSteps = None,
     guidance_scale: o.GuidanceScale = None,
     eta: o.Eta = None,
+    temperature: o.Temperature = None,
+    top_p: o.TopP = None,
+    max_tokens: o.MaxTokens = None,
+    step_tokens: o.StepTokens = None,
+    split: o.Split = None,
+    answers: o.Answers = None,
+    system: o.System = None,
     batch: o.Batch = None,
     dtype: o.Dtype = None,
     device: o.Device = None,
@@ -164,7 +178,7 @@ def reproduce(
         typer.Option("--out", metavar="FILE", help="Where to write the picture made again."),
     ] = None,
 ) -> None:
-    """Make a picture again from its record and compare: exit code 1 if a pixel differs."""
+    """Make a picture or text again from its record: exit code 1 if anything differs."""
     from noise_search.cli.commands import run_reproduce
 
     raise typer.Exit(run_reproduce(source, candidate, out))

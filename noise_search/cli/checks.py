@@ -18,7 +18,15 @@ from noise_search.study.generate import jobs_of
 from noise_search.study.settings import Settings, shown
 
 DEVICES = ("cpu", "cuda", "hpu", "mps", "npu", "xla", "xpu")
-WRITTEN = ("run.json", "candidates.jsonl", "summary.json", "curve.csv", "sheet.png", "images")
+WRITTEN = (
+    "run.json",
+    "candidates.jsonl",
+    "answers.jsonl",
+    "summary.json",
+    "curve.csv",
+    "sheet.png",
+    "images",
+)
 """What a run puts into its folder."""
 
 
@@ -39,8 +47,12 @@ def check_run(settings: Settings, prompts: Sequence[Prompt], pricer: Pricer) -> 
         raise UserError(f"verifier: {settings.model} has none of its own; name one")
     check_prompts(settings.model, prompts)
     if (settings.steps or 1) > pricer.most_steps:
-        most = f"the scheduler of {settings.model} has {pricer.most_steps}"
+        most = f"{settings.model} has at most {pricer.most_steps:,}"
         raise UserError(f"steps={settings.steps}: {most}")
+    if settings.split is not None:
+        from noise_search.pipelines.text.steps import parse_rule
+
+        parse_rule(settings.split)
     _check_device(settings.device)
     if settings.dtype == "float16" and settings.device.startswith("cpu"):
         raise UserError("dtype=float16: pipelines do not run in it on a CPU; bfloat16 or float32")

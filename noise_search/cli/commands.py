@@ -15,7 +15,7 @@ from noise_search.cli.halt import resumable
 from noise_search.cli.progress import watcher
 from noise_search.cli.request import RUNS, CompareRequest, Keys, read_comparison, read_request
 from noise_search.errors import UserError
-from noise_search.study.dry_run import Pricer, estimate
+from noise_search.study.dry_run import estimate, price_of
 from noise_search.study.generate import generate, jobs_of, resume, run_header
 from noise_search.study.settings import Settings, checked
 
@@ -31,7 +31,7 @@ def run_generate(
     """Search for every prompt, or say what that would cost."""
     request = read_request(given, config)
     settings, prompts, out = request.settings, request.prompts, request.out
-    pricer = _pricer(settings)
+    pricer = price_of(settings)
     check_run(settings, prompts, pricer)
     check_folder(out, run_header(prompts, settings))
     if dry_run:
@@ -51,7 +51,7 @@ def run_compare(
 ) -> None:
     """Compare searches at equal budgets, or say what that would cost."""
     request = read_comparison(given, config)
-    pricer = _pricer(request.settings)
+    pricer = price_of(request.settings)
     for settings in request.variants():
         check_run(settings, request.prompts, pricer)
     check_folder(request.out, None)
@@ -130,16 +130,12 @@ def _run_keys(given: Mapping[str, Any]) -> Keys:
     return checked(Keys, {key: value for key, value in given.items() if value is not None})
 
 
-def _pricer(settings: Settings) -> Pricer:
-    from noise_search.pipelines.loading import price_only
-
-    return price_only(settings.model, guidance_scale=settings.guidance_scale, eta=settings.eta)
-
-
 def _unknown(settings: Settings) -> tuple[str, ...]:
-    """What cannot be priced of a model that states no defaults of its own."""
+    """What cannot be priced without the model: what a text reads, or how pictures are made."""
     from noise_search.pipelines.loading import Defaults, defaults
 
+    if defaults(settings.model).medium.answers:
+        return ("tokens_in",)
     if defaults(settings.model) != Defaults() or settings.guidance_scale is not None:
         return ()
     return ("forwards", "decodes")

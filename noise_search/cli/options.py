@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-WHAT, SEARCH, SAMPLER, RUN = "What to draw", "Search", "Sampler", "Run"
+WHAT, SEARCH, SAMPLER, RUN = "What to make", "Search", "Sampler", "Run"
+WRITING = "Text"
 
 
 def _flag(names: str, metavar: str, panel: str, text: str) -> Any:
@@ -15,7 +16,10 @@ def _flag(names: str, metavar: str, panel: str, text: str) -> Any:
 
 
 Text = Annotated[
-    str | None, typer.Argument(metavar="PROMPT", show_default=False, help="What to draw.")
+    str | None,
+    typer.Argument(
+        metavar="PROMPT", show_default=False, help="What to draw, or the question to answer."
+    ),
 ]
 Prompts = Annotated[
     Path | None,
@@ -31,7 +35,12 @@ PromptColumn = Annotated[
 ]
 Model = Annotated[
     str | None,
-    _flag("--model", "SPEC", WHAT, "What generates. Default: shapes, the built-in model."),
+    _flag(
+        "--model",
+        "SPEC",
+        WHAT,
+        "What generates: shapes (default), arithmetic, hf:./folder.",
+    ),
 ]
 Search = Annotated[
     str | None,
@@ -61,7 +70,7 @@ Budget = Annotated[
         "--budget",
         "LIMITS",
         SEARCH,
-        "What each prompt may spend, as in 640nfe+90s. Default: 64nfe.",
+        "What each prompt may spend, as in 640nfe+90s or 2ktok. Default: the model's own.",
     ),
 ]
 Seed = Annotated[
@@ -69,7 +78,7 @@ Seed = Annotated[
 ]
 TopK = Annotated[
     str | None,
-    _flag("--top-k", "N", SEARCH, "How many pictures are kept for each prompt. Default: 1."),
+    _flag("--top-k", "N", SEARCH, "How many samples are kept for each prompt. Default: 1."),
 ]
 Searches = Annotated[
     str | None,
@@ -77,7 +86,7 @@ Searches = Annotated[
         "--searches",
         "SPECS",
         SEARCH,
-        "Searches, with commas between. Default: random,zero-order,paths,prune,steps.",
+        "Searches, with commas between. Default: the usual ones for the model.",
     ),
 ]
 Budgets = Annotated[
@@ -86,7 +95,7 @@ Budgets = Annotated[
         "--budgets",
         "LIMITS",
         SEARCH,
-        "Budgets of a prompt, with commas between. Default: 32nfe,64nfe,128nfe.",
+        "Budgets of a prompt, with commas between. Default: the model's own.",
     ),
 ]
 Seeds = Annotated[
@@ -95,7 +104,12 @@ Seeds = Annotated[
 ]
 Steps = Annotated[
     str | None,
-    _flag("--steps", "N", SAMPLER, "Denoising steps of a final picture. Default: the model's own."),
+    _flag(
+        "--steps",
+        "N",
+        SAMPLER,
+        "Denoising steps of a picture; most reasoning steps of a text.",
+    ),
 ]
 SearchSteps = Annotated[
     str | None,
@@ -114,9 +128,46 @@ Eta = Annotated[
     str | None,
     _flag("--eta", "X", SAMPLER, "Noise of a DDIM step, 0 (none) to 1 (DDPM). Default: 0."),
 ]
+Temperature = Annotated[
+    str | None,
+    _flag("--temperature", "X", WRITING, "Of the tokens; 0 is greedy. Default: 1."),
+]
+TopP = Annotated[
+    str | None, _flag("--top-p", "X", WRITING, "Draw from the likeliest tokens of such a mass.")
+]
+MaxTokens = Annotated[
+    str | None, _flag("--max-tokens", "N", WRITING, "Of a whole text. Default: the model's own.")
+]
+StepTokens = Annotated[
+    str | None, _flag("--step-tokens", "N", WRITING, "Of a reasoning step; longer ones are cut.")
+]
+Split = Annotated[
+    str | None,
+    _flag(
+        "--split",
+        "RULE",
+        WRITING,
+        "Where a step ends: newline, blank-line, 'regex:...' or tokens:64.",
+    ),
+]
+Answers = Annotated[
+    str | None,
+    _flag(
+        "--answers",
+        "RULE",
+        WRITING,
+        "How an answer is found: auto, boxed, gsm8k, answer or number.",
+    ),
+]
+System = Annotated[str | None, _flag("--system", "TEXT", WRITING, "The system's line of a chat.")]
 Batch = Annotated[
     str | None,
-    _flag("--batch", "N", RUN, "Samples in a batch; part of what makes bits equal. Default: 8."),
+    _flag(
+        "--batch",
+        "N",
+        RUN,
+        "Samples in a batch; part of what makes bits equal.",
+    ),
 ]
 Dtype = Annotated[str | None, _flag("--dtype", "TYPE", RUN, "float32, bfloat16 or float16.")]
 Device = Annotated[

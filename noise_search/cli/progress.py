@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
+from noise_search.budget import SPOKEN
 from noise_search.candidate import Candidate
 from noise_search.study.watch import Silent, Watcher
 
@@ -36,23 +37,25 @@ class Tally:
 
     Attributes:
         label: what is run.
-        total: evaluations that the budgets allow, or None.
+        total: how much the budgets allow, or None.
         prompts: how many there are, or 0 if that is not known.
-        nfe: evaluations made.
+        unit: what is counted: a field of `Cost`.
+        spent: how much was spent.
         best: the best score of each prompt that has a finished sample.
     """
 
     label: str
     total: int | None
     prompts: int
-    nfe: int = 0
+    unit: str = "nfe"
+    spent: int = 0
     best: dict[str, float] = field(default_factory=dict[str, float])
     recent: deque[tuple[float, int]] = field(default_factory=deque[tuple[float, int]])
 
     def add(self, candidate: Candidate, now: float) -> None:
         """Count a candidate."""
-        self.nfe += candidate.cost.nfe
-        self.recent.append((now, self.nfe))
+        self.spent += getattr(candidate.cost, self.unit)
+        self.recent.append((now, self.spent))
         while len(self.recent) > BATCHES and now - self.recent[0][0] > WINDOW:
             self.recent.popleft()
         score = next(iter(candidate.scores.values()), None)
@@ -61,7 +64,7 @@ class Tally:
 
     @property
     def speed(self) -> float | None:
-        """Evaluations a second, of late."""
+        """How much is spent a second, of late."""
         if not self.recent:
             return None
         (began, before), (now, after) = self.recent[0], self.recent[-1]
@@ -72,20 +75,21 @@ class Tally:
         """Until the budgets are spent at this speed."""
         if self.total is None or not self.speed:
             return None
-        return max(0, self.total - self.nfe) / self.speed
+        return max(0, self.total - self.spent) / self.speed
 
     def words(self) -> list[str]:
         """What there is to say, in short."""
-        said = []
-        if self.total or self.nfe:
-            said.append(f"{self.nfe:,}/{self.total:,} NFE" if self.total else f"{self.nfe:,} NFE")
+        said, unit = list[str](), SPOKEN[self.unit].split()[0]
+        if self.total or self.spent:
+            of = f"/{self.total:,}" if self.total else ""
+            said.append(f"{self.spent:,}{of} {unit}")
         if self.best:
             mean = sum(self.best.values()) / len(self.best)
             said.insert(0, f"best {mean:.4g}" if len(self.best) == 1 else f"mean best {mean:.4g}")
         if self.prompts > 1:
             said.append(f"{len(self.best)}/{self.prompts} prompts have a sample")
         if self.speed:
-            said.append(f"{self.speed:,.0f} NFE/s")
+            said.append(f"{self.speed:,.0f} {unit}/s")
         if self.seconds_left is not None:
             minutes, seconds = divmod(round(self.seconds_left), 60)
             said.append(f"{minutes}:{seconds:02d} left")
@@ -110,9 +114,9 @@ class Lines:
         self._tally = Tally("", None, prompts)
         self._said = 0.0
 
-    def begin(self, label: str, total_nfe: int | None) -> None:
+    def begin(self, label: str, total: int | None, unit: str = "nfe") -> None:
         """Count anew."""
-        self._tally = Tally(label, total_nfe, self._prompts)
+        self._tally = Tally(label, total, self._prompts, unit)
         self._said = self._clock()
 
     def candidate(self, candidate: Candidate) -> bool | None:
@@ -146,12 +150,12 @@ class LiveLine:
         self._tally = Tally("", None, prompts)
         self._live: Live | None = None
 
-    def begin(self, label: str, total_nfe: int | None) -> None:
+    def begin(self, label: str, total: int | None, unit: str = "nfe") -> None:
         """Show the line."""
         from rich.console import Console
         from rich.live import Live
 
-        self._tally = Tally(label, total_nfe, self._prompts)
+        self._tally = Tally(label, total, self._prompts, unit)
         self._live = Live(
             console=Console(stderr=True), get_renderable=self._line, refresh_per_second=4
         )
@@ -176,7 +180,7 @@ class LiveLine:
         tally = self._tally
         row = [Text(tally.label, style="bold"), Text("  ".join(tally.words()))]
         if tally.total:
-            done = min(tally.nfe, tally.total)
+            done = min(tally.spent, tally.total)
             row.insert(1, ProgressBar(tally.total, done, width=20))  # type: ignore[arg-type]
         line = Table.grid(padding=(0, 1))
         line.add_row(*row)

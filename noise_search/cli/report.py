@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from noise_search.budget import SPOKEN
 from noise_search.cli.text import printable
 from noise_search.errors import UserError
 from noise_search.study.dry_run import Estimate
@@ -20,12 +21,6 @@ if TYPE_CHECKING:
 
 MOST_LINES = 20
 """Prompts of a run that are listed one by one."""
-NAMES = {
-    "nfe": "NFE",
-    "forwards": "forwards",
-    "decodes": "decodes",
-    "verifier_calls": "verifier calls",
-}
 
 
 def print_estimate(
@@ -35,13 +30,13 @@ def print_estimate(
     most = "" if estimate.exact else "at most "
     rows = {"prompts": f"{prompts:,}"}
     if images is not None:
-        rows["pictures kept"] = f"at most {images:,}"
+        rows["samples kept"] = f"at most {images:,}"
     rows["candidates"] = _figure(most, estimate.candidates)
     for kind in dict.fromkeys([*estimate.cost, *unknown]):
         known = None if kind in unknown else estimate.cost.get(kind)
-        rows[NAMES[kind]] = _figure(most, known)
+        rows[SPOKEN[kind]] = _figure(most, known)
     size = estimate.record_bytes
-    rows["disk"] = "unknown" if size is None else f"{_size(size)} of records, and the pictures"
+    rows["disk"] = "unknown" if size is None else f"{_size(size)} of records, and the samples"
     width = max(map(len, rows))
     for name, value in rows.items():
         typer.echo(f"{name:<{width}}  {value}")
@@ -67,11 +62,12 @@ def print_results(results: Sequence[Result], out: Path, *, quiet: bool) -> None:
             typer.echo(f"{printable(result.prompt.text[:60])}: {_outcome(result.best)}")
         if len(results) > MOST_LINES:
             typer.echo(f"... and {len(results) - MOST_LINES:,} prompts more")
-        spent = sum(result.spent.nfe for result in results)
+        unit = results[0].unit
+        spent = sum(getattr(result.spent, unit) for result in results)
         found = sum(len(result.candidates) for result in results)
         failed = sum(c.failure is not None for result in results for c in result.candidates)
         typer.echo(
-            f"{found:,} candidates, {spent:,} NFE"
+            f"{found:,} candidates, {spent:,} {SPOKEN[unit]}"
             + (f", {failed:,} of the candidates failed" if failed else "")
         )
     typer.echo(str(out))
@@ -112,6 +108,8 @@ def _outcome(best: Winner | None) -> str:
     if best is None:
         return "nothing was finished"
     said = _scores(best.scores)
+    if best.text is not None:
+        said = f"{printable((best.answer or 'no answer')[:60])} ({said})"
     return said + (f"; held out: {_scores(best.evaluation)}" if best.evaluation else "")
 
 
@@ -125,7 +123,7 @@ def verdict(again: Reproduction) -> str:
         return f"{again.candidate}: made again; nothing was recorded to compare it with"
     if again.equal:
         return f"{again.candidate}: bit-equal"
-    if again.difference is None:
+    if again.difference is None or again.text is not None:
         return f"{again.candidate}: not bit-equal"
     return f"{again.candidate}: not bit-equal; the largest difference is {again.difference} of 255"
 

@@ -54,8 +54,8 @@ class Keys(BaseModel):
 class CompareKeys(Keys):
     """What only a comparison needs."""
 
-    searches: tuple[str, ...] = ("random", "zero-order", "paths", "prune", "steps")
-    budgets: tuple[str, ...] = ("32nfe", "64nfe", "128nfe")
+    searches: tuple[str, ...] | None = None
+    budgets: tuple[str, ...] | None = None
     seeds: int = Field(3, ge=1, le=1000)
 
     @field_validator("searches", "budgets", mode="before")
@@ -65,7 +65,9 @@ class CompareKeys(Keys):
 
     @field_validator("searches", "budgets")
     @classmethod
-    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _distinct(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is None:
+            return None
         if not value or not all(part.strip() for part in value):
             raise ValueError("a part of the list is empty")
         if len(set(value)) < len(value):
@@ -130,8 +132,11 @@ def read_comparison(given: Mapping[str, Any], config: Path | None) -> CompareReq
         UserError: something asked for is unknown or impossible.
     """
     keys, settings = _keys(CompareKeys, given, config, without=("search", "budget"))
+    from noise_search.pipelines.loading import defaults
+
     prompts = _prompts(keys)
-    asked = (keys.searches, keys.budgets, keys.seeds)
+    own = defaults(settings.model)
+    asked = (keys.searches or own.searches, keys.budgets or own.budgets, keys.seeds)
     out = keys.out or _folder(keys, prompts, settings, *asked)
     return CompareRequest(settings, prompts, out, keys.workers, *asked)
 

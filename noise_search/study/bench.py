@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
 from noise_search.errors import UserError
-from noise_search.noise import Book
-from noise_search.problem import Judged, Pipeline, Verifier
+from noise_search.noise import Book, Medium
+from noise_search.problem import Judged, Pipeline, Prompt, Verifier
 from noise_search.ranking import ByScore, Ranking
-from noise_search.study.settings import Settings
+from noise_search.study.settings import OF_PICTURES, OF_TEXTS, Settings
 
 if TYPE_CHECKING:
     from noise_search.pipelines.loading import Options
+    from noise_search.pipelines.text.options import TextOptions
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,20 @@ class Bench:
         """Pipeline and verifier behind one door."""
         return Judged(self.pipeline, self.verifier)
 
+    @property
+    def unit(self) -> str:
+        """The field of `Cost` that budgets and curves are told in."""
+        return self.pipeline.medium.unit
+
+    def shown(self, candidate: Candidate, prompt: Prompt) -> tuple[Any, Any, Cost]:
+        """Pixels and latents of a candidate, and what making them again has cost.
+
+        A text is in its candidate already: it has neither.
+        """
+        if candidate.text is not None:
+            return None, None, ZERO
+        return self.pipeline.picture(candidate, prompt)
+
     def score_of(self, candidate: Candidate) -> float:
         """What the ranking looks at first."""
         return self.ranking.keys([candidate])[0][0]
@@ -61,20 +77,41 @@ def complete(settings: Settings, pipe: object = None) -> Settings:
     from noise_search.pipelines.loading import defaults, defaults_of
 
     own = defaults(settings.model) if pipe is None else defaults_of(pipe)
+    _check_medium(settings, own.medium)
     steps = settings.steps or own.steps
     search_steps = settings.search_steps or steps
     if search_steps > steps:
         raise UserError(f"search_steps={search_steps} is more than steps={steps}")
     scale = own.guidance_scale if settings.guidance_scale is None else settings.guidance_scale
+    written = {} if own.text is None else {key: getattr(own.text, key) for key in OF_TEXTS}
     return settings.model_copy(
         update={
             "verifier": settings.verifier or own.verifier,
             "evaluate": settings.evaluate or own.evaluate,
+            "budget": settings.budget or own.budget,
+            "batch": settings.batch or own.batch,
             "steps": steps,
             "search_steps": search_steps,
             "guidance_scale": scale,
+            **{k: v for k, v in written.items() if getattr(settings, k) is None},
         }
     )
+
+
+def _check_medium(settings: Settings, medium: Medium) -> None:
+    """Refuse settings that have no meaning for what the model makes.
+
+    Raises:
+        UserError: there is one.
+    """
+    given = {key for key in (*OF_PICTURES, *OF_TEXTS) if getattr(settings, key) is not None}
+    foreign = OF_PICTURES if medium.answers else OF_TEXTS
+    makes = "writes; it has no denoising steps" if medium.answers else "draws; it writes no text"
+    for key in foreign:
+        if key in given:
+            raise UserError(f"{key}: {settings.model} {makes}")
+    if medium.answers and settings.eta:
+        raise UserError(f"eta: {settings.model} {makes}")
 
 
 def build(settings: Settings, book: Book, folder: Path | None) -> Bench:
@@ -99,14 +136,23 @@ def options_of(settings: Settings, book: Book, folder: Path | None) -> Options:
     return Options(
         book=book,
         states=States(folder),
-        width=settings.batch,
+        width=settings.batch or 1,
         guidance_scale=settings.guidance_scale,
         eta=settings.eta,
         dtype=settings.dtype,
         device=settings.device,
         threads=settings.threads,
         fast=settings.fast,
+        text=writing_of(settings),
     )
+
+
+def writing_of(settings: Settings) -> TextOptions:
+    """How completed settings want their texts."""
+    from noise_search.pipelines.text.options import TextOptions
+
+    given = {key: getattr(settings, key) for key in OF_TEXTS}
+    return TextOptions(**{key: value for key, value in given.items() if value is not None})
 
 
 def assemble(

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from noise_search.budget import Cost, Ledger, read_limits
+from noise_search.budget import Ledger, read_limits
 from noise_search.errors import UserError
 from noise_search.journal import Journal
 from noise_search.moves import Search, Start
 from noise_search.noise import Book
-from noise_search.problem import Prompt, resolve
+from noise_search.problem import Prompt
 from noise_search.run import Job
 from noise_search.specs import parse
 from noise_search.study.bench import build, complete
+from noise_search.study.dry_run import named, price_of, sample_price
 from noise_search.study.exhibit import conclude, read_tables, write_exhibit
 from noise_search.study.folder import prompt_record
 from noise_search.study.gallery import Lineup
@@ -34,7 +35,7 @@ from noise_search.study.watch import Silent, Watcher
 from noise_search.study.workers import Workers
 from noise_search.task import Task
 
-SHARING = frozenset({"random", "zero-order", "paths"})
+SHARING = frozenset({"random", "zero-order", "paths", "revise"})
 """Searches that begin alike whatever the budget, so that a larger one holds the smaller ones."""
 
 
@@ -94,10 +95,12 @@ def compare(
         raise UserError("compare: a search and its budget are named twice")
     if any(entry.search.strip() == SINGLE for entry in entries):
         raise UserError(f"compare: {SINGLE!r} is always there; leave it out of the searches")
-    sample = _price_of_sample(chosen)
+    prices = price_of(chosen)
+    sample = sample_price(prices, prompts[0], chosen.steps or 1)
+    reference = f"{sample.nfe}nfe" if sample.nfe else "1calls"
     for budget in {entry.budget: None for entry in entries}:
         if not Ledger(read_limits(budget)).affords(sample):
-            raise UserError(f"budget {budget} is less than one sample, {sample.nfe}nfe")
+            raise UserError(f"budget {budget} is less than one sample, {named(sample, budget)}")
     head: dict[str, Any] = {
         **chosen.model_dump(exclude={"search", "budget"}),
         "searches": list(searches),
@@ -106,7 +109,7 @@ def compare(
         **({"also": [list(pair) for pair in also]} if also else {}),
         "prompts": [prompt_record(prompt) for prompt in prompts],
     }
-    lineup = Lineup(chosen, prompts, [Entry(SINGLE, f"{sample.nfe}nfe"), *entries], seeds)
+    lineup = Lineup(chosen, prompts, [Entry(SINGLE, reference), *entries], seeds)
     return _run(lineup, jobs_of(lineup), out, head, workers, watch or Silent())
 
 
@@ -131,17 +134,6 @@ def resume_comparison(
     )
 
 
-def _price_of_sample(settings: Settings) -> Cost:
-    """What one finished sample costs; nothing is loaded for it."""
-    from noise_search.pipelines.loading import price_only
-
-    prices = price_only(settings.model, guidance_scale=settings.guidance_scale, eta=settings.eta)
-    move = Start(prices.medium.fresh(0), steps=settings.steps or 1)
-    return prices.price(resolve(Prompt("", ""), move, 1, prices.stochastic)) + Cost(
-        verifier_calls=1
-    )
-
-
 def one_sample(task: Task) -> Search:
     """One sample, as a user without a search gets it: the reference of every comparison."""
     return (yield [Start(task.fresh())])
@@ -161,9 +153,12 @@ def jobs_of(lineup: Lineup) -> list[Job]:
     ]
 
 
-def expected_nfe(lineup: Lineup) -> int | None:
-    """About how many evaluations will be made, for a progress bar; None if not limited by them."""
-    nfe = {entry: read_limits(entry.budget).get("nfe") for entry in lineup.entries}
+def expected(lineup: Lineup) -> int | None:
+    """About how much will be spent, for a progress bar; None if that is not limited."""
+    from noise_search.pipelines.loading import defaults
+
+    unit = defaults(lineup.settings.model).medium.unit
+    nfe = {entry: read_limits(entry.budget).get(unit) for entry in lineup.entries}
     total = 0
     for search in {entry.search: None for entry in lineup.entries}:
         limits = [limit for entry, limit in nfe.items() if entry.search == search]
@@ -201,7 +196,7 @@ def _run(
             journal,
             player,
             label=f"{len(jobs)} searches",
-            total=expected_nfe(lineup),
+            total=expected(lineup),
         )
         exhibit = conclude(lineup, bench, driven, out, watch)
         write_exhibit(out, bench, exhibit, head)

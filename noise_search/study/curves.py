@@ -10,6 +10,12 @@ from typing import Any
 
 from noise_search.study.tables import SINGLE, Row, Tables, is_steps
 
+SPENT = {
+    "nfe": "denoiser evaluations for one picture (NFE)",
+    "tokens_out": "tokens written for one question",
+}
+"""What the horizontal axis counts."""
+
 Axes = Any
 Figure = Any
 # matplotlib's own types are partial: whatever takes keywords is unknown to a strict checker
@@ -35,7 +41,7 @@ class Line:
 
 
 def curve_png(tables: Tables, prompts: int, seeds: int) -> bytes:
-    """The picture as PNG: the evaluator's verdict beside the verifier's score, against NFE.
+    """The picture as PNG: the evaluator's verdict beside the verifier's score, against spending.
 
     Args:
         tables: the comparison's.
@@ -94,9 +100,10 @@ def _panel(axes: Axes, tables: Tables, rows: Sequence[Row], metric: str) -> None
     for line in lines:
         _draw(axes, line, colour[line.search], len(lines))
     _reference(axes, rows, scale)
-    _axis(axes, rows)
+    _axis(axes, rows, tables.unit)
     held_out = metric in tables.evaluators
-    title = f"Right pictures, in %, by {metric}" if share else f"Mean score by {metric}"
+    what = "answers" if tables.unit == "tokens_out" else "pictures"
+    title = f"Right {what}, in %, by {metric}" if share else f"Mean score by {metric}"
     axes.set_title(title, loc="left", fontsize=10.5, color=INK, pad=20, fontweight="bold")
     said = "judges the winners; held out of the search" if held_out else "guides the search"
     axes.text(0, 1.03, said, transform=axes.transAxes, fontsize=8.5, color=GREY)
@@ -147,7 +154,7 @@ def _reference(axes: Axes, rows: Sequence[Row], scale: float) -> None:
         )
 
 
-def _axis(axes: Axes, rows: Sequence[Row]) -> None:
+def _axis(axes: Axes, rows: Sequence[Row], unit: str) -> None:
     from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
     axes.set_xscale("log", base=2)
@@ -155,7 +162,7 @@ def _axis(axes: Axes, rows: Sequence[Row]) -> None:
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.set_xlabel("denoiser evaluations for one picture (NFE)", fontsize=9, color=INK)
+    axes.set_xlabel(SPENT[unit], fontsize=9, color=INK)
     axes.tick_params(labelsize=8.5, color=FAINT, labelcolor=INK, length=3)
     axes.grid(axis="y", color="#e6e7e9", linewidth=0.7)
     axes.set_axisbelow(True)

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from noise_search.budget import UNITS, ZERO, Cost, Limits
+from noise_search.budget import UNITS, ZERO, Cost, Limits, read_limits
 from noise_search.candidate import Candidate
 from noise_search.errors import UserError
 from noise_search.moves import Plan, Start
@@ -30,8 +30,11 @@ REHEARSED = 16
 """Samples after which a search that had nothing to object to will have nothing later."""
 BYTES_OF_CANDIDATE = 900
 """In the journal and in `candidates.jsonl` together, as measured."""
-BOUNDABLE = ("nfe", "forwards", "decodes", "verifier_calls")
+BOUNDABLE = ("nfe", "forwards", "decodes", "verifier_calls", "tokens_out")
 """What is priced before anything is played."""
+
+
+_SPELLED = {field: unit for unit, (field, times) in UNITS.items() if times == 1}
 
 
 class Pricer(Protocol):
@@ -85,8 +88,9 @@ class Priced:
         return self.pricer.most_steps
 
     def price(self, ask: Ask) -> Cost:
-        """The pricer's price, and one verifier call if it is looked at."""
-        return self.pricer.price(ask) + Cost(verifier_calls=int(ask.looked_at))
+        """The pricer's price, and one verifier call if it may be looked at."""
+        looked_at = ask.looked_at or self.medium.answers
+        return self.pricer.price(ask) + Cost(verifier_calls=int(looked_at))
 
     def lane(self, ask: Ask) -> Hashable:
         """All in one: batches are not priced."""
@@ -156,7 +160,8 @@ def estimate(pricer: Pricer, jobs: Sequence[Job]) -> Estimate:
         pricer: knows the model's prices.
         jobs: the searches of one prompt, as the run itself would hold them.
     """
-    if all(_samples(pricer, job) <= MOST_SAMPLES for job in jobs):
+    known = not pricer.medium.answers  # how long a text becomes is known to nobody
+    if known and all(_samples(pricer, job) <= MOST_SAMPLES for job in jobs):
         held = [_hold(Priced(pricer, salt), jobs) for salt in range(SCORINGS)]
         if all(cost == held[0] for cost in held):
             count, cost = held[0]
@@ -188,7 +193,7 @@ def rehearse(pricer: Pricer, job: Job) -> None:
 
     def listen(candidate: Candidate) -> None:
         seen.append(candidate)
-        if len(seen) > REHEARSED * sample.nfe:
+        if len(seen) > REHEARSED * job.steps:
             raise Stop
 
     Run(Priced(pricer), ByScore("made up"), listen=listen).drive([replace(job, limits=small)])
@@ -217,6 +222,8 @@ def _samples(pricer: Pricer, job: Job) -> int:
 
 def _bound(pricer: Pricer, job: Job) -> Estimate:
     """What a budget allows at most, whatever the search does; unlimited things are unknown."""
+    if pricer.medium.answers:
+        return _bound_of_texts(pricer, job)
     sample = sample_price(pricer, job.prompt, 1)
     limits = _boundable(job.limits or _as_limits(pricer, job))
     # every candidate takes an evaluation at least, and every evaluation as many rows as any other
@@ -230,6 +237,14 @@ def _bound(pricer: Pricer, job: Job) -> Estimate:
     return Estimate(nfe, cost, exact=False)
 
 
+def _bound_of_texts(pricer: Pricer, job: Job) -> Estimate:
+    """What a budget allows of texts: a token a candidate, and a call, at least."""
+    limits = _boundable(job.limits) or sample_price(pricer, job.prompt, job.steps).record()
+    most = min((limits[k] for k in ("tokens_out", "verifier_calls") if k in limits), default=None)
+    cost = {"tokens_out": limits.get("tokens_out"), "verifier_calls": most}
+    return Estimate(None, cost, exact=False)
+
+
 def _as_limits(pricer: Pricer, job: Job) -> Limits:
     """The limits of a job that has none because it is one sample."""
     return {"nfe": sample_price(pricer, job.prompt, job.steps).nfe}
@@ -237,6 +252,27 @@ def _as_limits(pricer: Pricer, job: Job) -> Limits:
 
 def _kinds(cost: Cost) -> list[str]:
     return [kind for kind in BOUNDABLE if getattr(cost, kind)]
+
+
+def price_of(settings: Settings) -> Pricer:
+    """What prices the model of completed settings; neither torch nor weights are loaded."""
+    from noise_search.pipelines.loading import price_only
+    from noise_search.study.bench import writing_of
+
+    return price_only(
+        settings.model,
+        guidance_scale=settings.guidance_scale,
+        eta=settings.eta,
+        writing=writing_of(settings),
+    )
+
+
+def named(cost: Cost, budget: str) -> str:
+    """The part of a cost that a budget is too small for, as it is spelled in budgets."""
+    for name, limit in read_limits(budget).items():
+        if getattr(cost, name) > limit:
+            return f"{getattr(cost, name)}{_SPELLED.get(name, name)}"
+    return budget
 
 
 def sample_price(pricer: Pricer, prompt: Prompt, steps: int) -> Cost:
@@ -259,15 +295,16 @@ def check_budget(pricer: Pricer, prompt: Prompt, settings: Settings) -> None:
     if search_steps != steps:
         least += sample_price(pricer, prompt, steps) * settings.top_k
         needs = f"one sample and {settings.top_k} in full"
-    spelled = {field: unit for unit, (field, times) in UNITS.items() if times == 1}
+    most = "up to " if pricer.medium.answers else ""
     for name, limit in settings.limits.items():
         if getattr(least, name) > limit:
-            price = f"{getattr(least, name)}{spelled.get(name, name)}"
+            price = f"{most}{getattr(least, name)}{_SPELLED.get(name, name)}"
             raise UserError(
                 f"budget: {settings.budget} is less than {needs} of {settings.model} ({price})"
             )
     if not any(getattr(least, name) or name == "microseconds" for name in settings.limits):
+        unit = _SPELLED[pricer.medium.unit]
         raise UserError(
             f"budget: {settings.budget} limits nothing that {settings.model} spends; "
-            "limit nfe, calls or time"
+            f"limit {unit}, calls or time"
         )

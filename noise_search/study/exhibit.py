@@ -79,7 +79,7 @@ def conclude(lineup: Lineup, bench: Bench, driven: Driven, out: Path, watch: Wat
         _verdict(lineup.root(prompt, index), entry, outcome, judged)
         for (prompt, index, entry), outcome in told
     ]
-    tables = Tables(verdicts, verifiers, evaluators, bench.pipeline.most_steps)
+    tables = Tables(verdicts, verifiers, evaluators, bench.pipeline.most_steps, bench.unit)
     gallery.write_sheet(_note(tables))
     return Exhibit(
         lineup,
@@ -100,9 +100,9 @@ def judge(bench: Bench, winners: Sequence[tuple[Candidate, Prompt]], gallery: Ga
         some = winners[begin : begin + JUDGED_AT_ONCE]
         samples: list[Sample] = []
         for candidate, prompt in some:
-            pixels, _, extra = bench.pipeline.picture(candidate, prompt)
+            pixels, _, extra = bench.shown(candidate, prompt)
             judged.overhead += extra
-            samples.append(Sample(prompt, pixels, candidate.stage, candidate.steps))
+            samples.append(Sample(prompt, pixels, candidate.stage, candidate.steps, candidate.text))
         scores = [] if bench.evaluator is None else bench.evaluator.score(samples)
         for (candidate, _), score in zip(some, scores, strict=bench.evaluator is not None):
             judged.evaluation[candidate.name] = dict(score.values)
@@ -167,6 +167,7 @@ def write_exhibit(out: Path, bench: Bench, exhibit: Exhibit, head: Mapping[str, 
         "verifiers": list(tables.verifiers),
         "evaluators": list(tables.evaluators),
         "most_steps": tables.most_steps,
+        "unit": tables.unit,
         "results": list(_result_records(exhibit)),
     }
     write_json(out / "run.json", record)
@@ -181,7 +182,13 @@ def read_tables(out: Path) -> Tables | None:
     if not record.get("complete"):
         return None
     verdicts = [Verdict.read({**r, "prompt": r["prompt"]["name"]}) for r in record["results"]]
-    return Tables(verdicts, record["verifiers"], record["evaluators"], record["most_steps"])
+    return Tables(
+        verdicts,
+        record["verifiers"],
+        record["evaluators"],
+        record["most_steps"],
+        record.get("unit", "nfe"),
+    )
 
 
 def _result_records(exhibit: Exhibit) -> Iterator[dict[str, Any]]:
@@ -196,4 +203,6 @@ def _result_records(exhibit: Exhibit) -> Iterator[dict[str, Any]]:
             image = exhibit.images.get((prompt.name, entry))
             if index == 0 and image is not None:
                 best["image"] = image
+            if winner.text is not None:
+                best["answer"] = winner.answer
         yield {**verdict.record(), "prompt": prompt_record(prompt), "best": best}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,7 +16,7 @@ from noise_search.journal import candidate_record
 from noise_search.noise import Book, Name
 from noise_search.problem import Prompt
 from noise_search.study.bench import Bench
-from noise_search.study.files import write_json, write_lines
+from noise_search.study.files import write_bytes, write_json, write_lines
 from noise_search.study.png import write_png
 from noise_search.study.result import Result, Winner
 from noise_search.study.sheet import Cell, write_sheet
@@ -49,8 +50,10 @@ def recipe_of(bench: Bench, prompt: Prompt, candidate: Candidate) -> dict[str, A
 def candidate_lines(candidates: Sequence[Candidate], book: Book) -> Iterator[dict[str, Any]]:
     """One line a candidate; a recipe stands in the first line that needs it."""
     written: set[Name] = set()
+    told: dict[Name, Candidate] = {}
     for candidate in candidates:
-        record = candidate_record(candidate)
+        record = candidate_record(candidate, told.get(candidate.parent or ""))
+        told[candidate.name] = candidate
         new = book.closure([candidate.noise.name], written.__contains__)
         written.update(recipe.name for recipe in new)
         order = ("prompt", "candidate", "parent", "stage", "stages")
@@ -67,12 +70,52 @@ def write_folder(out: Path, bench: Bench, results: Sequence[Result], overhead: C
     """Write everything but the journal; `run.json` comes last, so it tells a whole run."""
     unique = {c.name: c for result in results for c in result.candidates}
     write_lines(out / "candidates.jsonl", candidate_lines(list(unique.values()), bench.book))
-    pictured = [r for r in results if r.best is not None and r.best.pixels.ndim == 3]
+    write_texts(out, results)
+    pictured = [r for r in results if r.best is not None and _is_picture(r.best)]
     for result in pictured:
         write_images(out, bench, result, alone=len(results) == 1)
     if pictured:
         _write_overview(out / "sheet.png", bench, pictured)
     write_json(out / "run.json", run_record(bench, results, unique, overhead))
+
+
+def _is_picture(winner: Winner) -> bool:
+    return winner.pixels is not None and bool(winner.pixels.ndim == 3)
+
+
+def write_texts(out: Path, results: Sequence[Result]) -> None:
+    """Write `answers.jsonl`, a line a question, and the best text of each as it was written."""
+    written = [r for r in results if r.unit == "tokens_out"]
+    if not written:
+        return
+    write_lines(out / "answers.jsonl", (_answer_line(result) for result in written))
+    for result in written:
+        if result.best is not None:
+            path = out / text_name(result.prompt, alone=len(results) == 1)
+            write_bytes(path, f"{result.best.text or ''}\n".encode())
+
+
+def text_name(prompt: Prompt, *, alone: bool) -> str:
+    """Where in the folder a winner's text lies."""
+    return "best.txt" if alone else f"texts/{prompt.name}.txt"
+
+
+def _answer_line(result: Result) -> dict[str, Any]:
+    """What there is to say of one question: its answer, and how the samples agreed."""
+    ends = [c for c in result.candidates if c.finished]
+    best = result.best
+    return {
+        "question": result.prompt.text,
+        "prompt": result.prompt.name,
+        "answer": None if best is None else best.answer,
+        "votes": dict(Counter(c.answer for c in ends if c.answer is not None).most_common()),
+        "finished": len(ends),
+        "scores": {} if best is None else dict(best.scores),
+        **({} if best is None else {"evaluation": dict(best.evaluation)}),
+        **({} if result.prompt.answer is None else {"right": result.prompt.answer}),
+        "candidate": None if best is None else best.candidate.name,
+        "text": None if best is None else best.text,
+    }
 
 
 def write_images(out: Path, bench: Bench, result: Result, *, alone: bool) -> None:
@@ -152,7 +195,7 @@ def _result_record(result: Result, *, alone: bool) -> dict[str, Any]:
             "evaluation": dict(w.evaluation),
             **({"unjudged": w.unjudged} if w.unjudged else {}),
             "noise": w.noise.line(),
-            "image": image_name(result.prompt, rank, alone=alone),
+            **_place(result.prompt, w, rank, alone=alone),
             "sha256": w.candidate.sha256,
         }
         for rank, w in enumerate(result.winners, 1)
@@ -165,6 +208,13 @@ def _result_record(result: Result, *, alone: bool) -> dict[str, Any]:
         "candidates": len(result.candidates),
         "ended": result.outcome.reason,
     }
+
+
+def _place(prompt: Prompt, winner: Winner, rank: int, *, alone: bool) -> dict[str, Any]:
+    """What a record says of where a winner is."""
+    if winner.text is None:
+        return {"image": image_name(prompt, rank, alone=alone)}
+    return {"answer": winner.answer, "text": winner.text}
 
 
 def versions() -> dict[str, str]:

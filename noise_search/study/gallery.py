@@ -91,7 +91,7 @@ class Gallery:
 
     def show(self, candidate: Candidate, pixels: Any, evaluation: Mapping[str, float]) -> None:
         """Write a winner's pictures, and keep it if it is on the sheet."""
-        if pixels.ndim != 3:
+        if pixels is None or pixels.ndim != 3:
             return
         for prompt, entry in self._places[candidate.name]:
             place = (prompt.name, entry)

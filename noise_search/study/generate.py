@@ -14,9 +14,9 @@ from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
 from noise_search.errors import UserError
 from noise_search.journal import Journal, header
-from noise_search.moves import Plan
+from noise_search.moves import Plan, Start
 from noise_search.noise import Book
-from noise_search.problem import Prompt, Sample, judge
+from noise_search.problem import Prompt, Sample, judge, resolve
 from noise_search.registry import build_search
 from noise_search.run import Job, Outcome, Player, Run, Stop
 from noise_search.searches.compose import refined
@@ -93,19 +93,19 @@ def drive(
         journal: the checkpoint, or None for a run that is not kept.
         player: how batches are played.
         label: what is run, for whoever looks on; how many searches, by default.
-        total: evaluations to expect, where searches share some; the sum of budgets, by default.
+        total: how much to expect, where searches share some; the sum of budgets, by default.
     """
 
     def listen(candidate: Candidate) -> None:
         if watch.candidate(candidate) is False:
             raise Stop
 
-    _check_budgets(jobs)
+    _check_budgets(bench, jobs)
     overhead: list[Cost] = []
     run = Run(
         bench.problem,
         bench.ranking,
-        width=bench.settings.batch,
+        width=bench.settings.batch or 1,
         book=bench.book,
         memory=journal,
         player=player,
@@ -113,8 +113,8 @@ def drive(
         listen=listen,
         overhead=overhead.append,
     )
-    whole = sum(job.limits.get("nfe", 0) for job in jobs) or None
-    watch.begin(label or f"{len(jobs)} searches", total or whole)
+    whole = sum(job.limits.get(bench.unit, 0) for job in jobs) or None
+    watch.begin(label or f"{len(jobs)} searches", total or whole, bench.unit)
     try:
         outcomes = run.drive(jobs)
     finally:
@@ -122,18 +122,18 @@ def drive(
     return Driven(outcomes, sum(overhead, ZERO) if journal is None else journal.overhead)
 
 
-COUNTED = frozenset({"nfe", "forwards", "decodes", "verifier_calls", "microseconds"})
-"""What every search of a pipeline spends, so that a limit of it ends the search."""
-
-
-def _check_budgets(jobs: Sequence[Job]) -> None:
+def _check_budgets(bench: Bench, jobs: Sequence[Job]) -> None:
     """Refuse budgets that limit nothing which is ever spent here: their searches would not end.
 
     Raises:
-        UserError: before anything is spent.
+        UserError: before anything is spent; also where a prompt cannot be priced.
     """
+    problem = bench.problem
     for job in jobs:
-        if job.limits and not COUNTED & set(job.limits):
+        start = Start(problem.medium.fresh(0))
+        price = problem.price(resolve(job.prompt, start, job.steps, problem.stochastic))
+        spends = {*price.record(), "microseconds"}
+        if job.limits and not spends & set(job.limits):
             raise UserError(f"budget: nothing here spends {next(iter(job.limits))}")
 
 
@@ -143,7 +143,7 @@ def conclude(bench: Bench, driven: Driven, keep: int, write: Callable[..., None]
     results: list[Result] = []
 
     def pictured(candidate: Candidate, prompt: Prompt) -> Winner:
-        pixels, latents, extra = bench.pipeline.picture(candidate, prompt)
+        pixels, latents, extra = bench.shown(candidate, prompt)
         extras.append(extra)
         return Winner(candidate, pixels, latents)
 
@@ -162,6 +162,7 @@ def conclude(bench: Bench, driven: Driven, keep: int, write: Callable[..., None]
                 None if first is None else pictured(first, prompt).pixels,
                 bench.score_of,
                 save,
+                bench.unit,
             )
         )
     return results
@@ -171,7 +172,10 @@ def evaluated(bench: Bench, prompt: Prompt, winners: Sequence[Winner]) -> list[W
     """The winners with the held-out evaluator's scores."""
     if bench.evaluator is None or not winners:
         return list(winners)
-    samples = [Sample(prompt, w.pixels, w.candidate.stage, w.candidate.steps) for w in winners]
+    samples = [
+        Sample(prompt, w.pixels, w.candidate.stage, w.candidate.steps, w.candidate.text)
+        for w in winners
+    ]
     scores = judge(bench.evaluator, samples)
     return [
         Winner(w.candidate, w.pixels, w.latents, dict(s.values), s.failure)

@@ -14,6 +14,7 @@ from noise_search.noise import Book, Recipe
 from noise_search.problem import Prompt, content_hash
 from noise_search.study.png import read_png
 from noise_search.study.settings import Settings
+from noise_search.text import Text
 
 
 @dataclass(frozen=True)
@@ -22,15 +23,18 @@ class Reproduction:
 
     Attributes:
         candidate: its name.
-        pixels: what was made now, (height, width, 3) uint8.
-        equal: whether every pixel is as it was; None if nothing was recorded to compare with.
+        pixels: what was made now, (height, width, 3) uint8; None of a text.
+        equal: whether every pixel, or every word, is as it was; None if nothing was recorded to
+            compare with.
         difference: the largest difference of a pixel, 0-255; None where only a hash is known.
+        text: what was written now, or None of a picture.
     """
 
     candidate: str
     pixels: Any
     equal: bool | None
     difference: int | None
+    text: str | None = None
 
 
 def reproduce(
@@ -60,7 +64,8 @@ def _again(record: Mapping[str, Any], was: Any | None, pipe: Any) -> Reproductio
 
     settings = Settings.of(record["settings"])
     book = Book(Recipe.read(line) for line in record["recipes"])
-    candidate = read_candidate(record["candidate"], book)
+    known = {k: v for k, v in record["candidate"].items() if k != "text"}  # it is made again
+    candidate = read_candidate(known, book)
     options = options_of(settings, book, None)
     from noise_search.pipelines import loading
 
@@ -69,6 +74,8 @@ def _again(record: Mapping[str, Any], was: Any | None, pipe: Any) -> Reproductio
     )
     pixels, _, _ = pipeline.picture(candidate, Prompt(**record["prompt"]))
     equal = None if candidate.sha256 is None else content_hash(pixels) == candidate.sha256
+    if isinstance(pixels, Text):
+        return Reproduction(candidate.name, None, equal, None, pixels.words)
     difference = 0 if equal else None
     if was is not None and was.shape == pixels.shape:
         difference = int(abs(was.astype(int) - pixels.astype(int)).max())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Point(NamedTuple):
     """The best score after so much was spent."""
 
-    nfe: int
+    spent: int
     score: float
 
 
@@ -30,7 +30,7 @@ class Winner:
 
     Attributes:
         candidate: its record.
-        pixels: (height, width, 3) uint8; a vector (d,) in an analytic world.
+        pixels: (height, width, 3) uint8; a vector (d,) in an analytic world; None of a text.
         latents: what the pipeline holds of it, as an array.
         evaluation: scores of the held-out evaluator.
         unjudged: why the evaluator gave none, or None.
@@ -44,10 +44,26 @@ class Winner:
 
     @property
     def image(self) -> Image:
-        """The picture."""
+        """The picture.
+
+        Raises:
+            TypeError: it is a text.
+        """
         from PIL.Image import fromarray
 
+        if self.pixels is None:
+            raise TypeError("this winner is a text; see `text` and `answer`")
         return fromarray(self.pixels)
+
+    @property
+    def text(self) -> str | None:
+        """What was written, or None of a picture."""
+        return None if self.candidate.text is None else self.candidate.text.words
+
+    @property
+    def answer(self) -> str | None:
+        """The answer that a text came to, in its normal form."""
+        return self.candidate.answer
 
     @property
     def noise(self) -> Recipe:
@@ -77,6 +93,7 @@ class Result:
         first_pixels: its pixels.
         score_of: what the ranking looks at first.
         write: writes the whole run into a folder.
+        unit: what spending is told in: a field of `Cost`.
     """
 
     prompt: Prompt
@@ -86,6 +103,7 @@ class Result:
     first_pixels: Any | None
     score_of: Callable[[Candidate], float]
     write: Callable[[Path], None]
+    unit: str = "nfe"
 
     @property
     def best(self) -> Winner | None:
@@ -107,15 +125,15 @@ class Result:
         return self.outcome.spent
 
     def curve(self) -> list[Point]:
-        """Best score of a finished sample against NFE, a point an improvement."""
+        """Best score of a finished sample against NFE (tokens written), a point an improvement."""
         points: list[Point] = []
-        nfe = 0
+        spent = 0
         for candidate in self.candidates:
-            nfe += candidate.cost.nfe
+            spent += getattr(candidate.cost, self.unit)
             if candidate.finished:
                 score = self.score_of(candidate)
                 if not points or score > points[-1].score:
-                    points.append(Point(nfe, score))
+                    points.append(Point(spent, score))
         return points
 
     def save(self, folder: str | Path) -> Path:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, overload
 
+from noise_search.answers import Rule
 from noise_search.candidate import Candidate
 from noise_search.moves import Plan
 from noise_search.noise import Book
@@ -37,6 +38,13 @@ class Options(TypedDict, total=False):
         on_candidate: called with each candidate; returning False stops the search.
         guidance_scale: classifier-free guidance; the pipeline's own by default.
         eta: noise of a DDIM transition, 0 (ODE) to 1 (DDPM).
+        temperature: of a text's tokens; 0 takes the likeliest.
+        top_p: tokens are drawn from the smallest set that has so much mass.
+        max_tokens: of a whole text.
+        step_tokens: of a reasoning step; a longer one is cut in two.
+        split: where a reasoning step ends: "newline", "blank-line", "regex:...", "tokens:64".
+        answers: how an answer is found: "auto", "boxed", "gsm8k", "answer", "number".
+        system: the system's line of a chat.
         batch: rows of every batch; short ones are padded.
         top_k: how many winners are kept.
         dtype: of the weights, where the model is a spec.
@@ -57,6 +65,13 @@ class Options(TypedDict, total=False):
     on_candidate: Callable[[Candidate], bool | None] | None
     guidance_scale: float | None
     eta: float
+    temperature: float | None
+    top_p: float | None
+    max_tokens: int | None
+    step_tokens: int | None
+    split: str | None
+    answers: Rule | None
+    system: str | None
     batch: int
     top_k: int
     dtype: Literal["float32", "bfloat16", "float16"]
@@ -72,7 +87,7 @@ class _Listener:
     def __init__(self, listen: Callable[[Candidate], bool | None] | None) -> None:
         self._listen = listen
 
-    def begin(self, label: str, total_nfe: int | None) -> None:
+    def begin(self, label: str, total: int | None, unit: str = "nfe") -> None:
         """Show nothing."""
 
     def candidate(self, candidate: Candidate) -> bool | None:

@@ -9,11 +9,17 @@ from typing import Any, Literal, Self, TypeVar, cast
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from noise_search.answers import Rule
 from noise_search.budget import read_limits
 from noise_search.errors import UserError, nearest
 from noise_search.study.files import read_bytes
 
 M = TypeVar("M", bound=BaseModel)
+
+OF_PICTURES = ("search_steps", "guidance_scale")
+"""Settings that only denoising has,"""
+OF_TEXTS = ("temperature", "top_p", "max_tokens", "step_tokens", "split", "answers", "system")
+"""and that only writing has."""
 
 MOST_BYTES = 1 << 20
 """Configuration files larger than this are refused."""
@@ -31,19 +37,27 @@ class Settings(BaseModel):
         search: spec of the search.
         verifier: spec of what guides it; None is the model's own.
         evaluate: spec of what judges the outcome, held out of the search; None is the model's own.
-        budget: limits of one prompt, joined by `+`.
+        budget: limits of one prompt, joined by `+`; None is the model's own.
         seed: root of all random numbers.
-        steps: denoiser evaluations of a final sample; None is the model's own.
+        steps: denoiser evaluations of a final sample, or the most reasoning steps of a text; None
+            is the model's own.
         search_steps: evaluations of a sample while searching; None is `steps`.
         guidance_scale: classifier-free guidance; None is the model's own.
         eta: noise of a DDIM transition, 0 (ODE) to 1 (DDPM).
-        batch: rows of every batch; short ones are padded.
+        batch: rows of every batch; short ones are padded. None is the model's own.
         top_k: how many winners are kept.
         dtype: of the model's weights.
         device: where the model runs.
         threads: of one process; results are exact for the same number.
         fast: leave short batches short: faster, and bits may differ from run to run.
         metadata: write recipe and scores into the PNG files.
+        temperature: of a text's tokens; None is the model's own, as in all that follows.
+        top_p: tokens are drawn from the smallest set that has so much mass.
+        max_tokens: of a whole text.
+        step_tokens: of a reasoning step; a longer one is cut in two.
+        split: where a reasoning step ends, as in "newline".
+        answers: how the answer of a text is found.
+        system: the system's line of a chat.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
@@ -52,19 +66,26 @@ class Settings(BaseModel):
     search: str = Field("random", min_length=1)
     verifier: str | None = Field(None, min_length=1)
     evaluate: str | None = Field(None, min_length=1)
-    budget: str = Field("64nfe", min_length=1)
+    budget: str | None = Field(None, min_length=1)
     seed: int = Field(0, ge=0, lt=1 << 63)
     steps: int | None = Field(None, ge=1, le=10_000)
     search_steps: int | None = Field(None, ge=1, le=10_000)
     guidance_scale: float | None = Field(None, ge=0, le=100, allow_inf_nan=False)
     eta: float = Field(0.0, ge=0, le=1, allow_inf_nan=False)
-    batch: int = Field(8, ge=1, le=4096)
+    batch: int | None = Field(None, ge=1, le=4096)
     top_k: int = Field(1, ge=1, le=1000)
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: str = Field("cpu", min_length=1)
     threads: int = Field(1, ge=1, le=1024)
     fast: bool = False
     metadata: bool = True
+    temperature: float | None = Field(None, ge=0, le=100, allow_inf_nan=False)
+    top_p: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
+    max_tokens: int | None = Field(None, ge=1, le=1_000_000)
+    step_tokens: int | None = Field(None, ge=1, le=1_000_000)
+    split: str | None = Field(None, min_length=1, max_length=600)
+    answers: Rule | None = None
+    system: str | None = Field(None, min_length=1, max_length=20_000)
 
     @field_validator(
         "seed",
@@ -75,6 +96,10 @@ class Settings(BaseModel):
         "batch",
         "top_k",
         "threads",
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "step_tokens",
         mode="before",
     )
     @classmethod
@@ -89,13 +114,14 @@ class Settings(BaseModel):
             UserError: a key is unknown or a value impossible.
         """
         settings = checked(cls, values)
-        read_limits(settings.budget)
+        if settings.budget is not None:
+            read_limits(settings.budget)
         return settings
 
     @property
     def limits(self) -> dict[str, int]:
-        """The budget of one prompt, by field of `Cost`."""
-        return read_limits(self.budget)
+        """The budget of one prompt, by field of `Cost`; none where it is the model's own."""
+        return {} if self.budget is None else read_limits(self.budget)
 
 
 def no_switch(value: object) -> object:

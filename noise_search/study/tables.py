@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
-from noise_search.budget import Cost
+from noise_search.budget import SPOKEN, Cost
 from noise_search.noise import Name
 from noise_search.specs import parse
 from noise_search.study.statistics import METHOD, Band, band, differences
@@ -112,13 +112,15 @@ class Tables:
         verdicts: one a prompt, seed and entry.
         verifiers: names of the scores that guided the searches; the first is ranked by.
         evaluators: names of the scores held out of them.
-        most_steps: evaluations of the finest schedule the pipeline has.
+        most_steps: stages of the finest schedule the pipeline has.
+        unit: what spending is told in: a field of `Cost`.
     """
 
     verdicts: Sequence[Verdict]
     verifiers: Sequence[str]
     evaluators: Sequence[str]
     most_steps: int
+    unit: str = "nfe"
 
     @cached_property
     def metrics(self) -> list[str]:
@@ -154,9 +156,10 @@ class Tables:
         return band(known, share=self.is_share(metric))
 
     def spent(self, entry: Entry) -> float:
-        """The mean NFE that an entry was charged."""
+        """What an entry was charged in the mean, in the comparison's unit."""
         verdicts = self.entries[entry]
-        return sum(v.spent.nfe for v in verdicts) / len(verdicts)
+        total: int = sum(getattr(v.spent, self.unit) for v in verdicts)
+        return total / len(verdicts)
 
     def rows(self) -> list[Row]:
         """The curves: one line an entry and metric."""
@@ -202,9 +205,12 @@ def spelt(budget: str) -> str:
 
     >>> spelt("64nfe+90s")
     '64 NFE + 90 s'
+    >>> spelt("2ktok")
+    '2k tokens'
     """
+    words = {"nfe": " NFE", "tok": " tokens", "ktok": "k tokens"}
     parts = (re.fullmatch(r"([\d.]+)(\D*)", part) for part in budget.split("+"))
-    said = (f"{m[1]} {m[2].replace('nfe', 'NFE')}" if m else "" for m in parts)
+    said = (f"{m[1]}{words.get(m[2], f' {m[2]}')}" if m else "" for m in parts)
     return " + ".join(said) or budget
 
 
@@ -267,13 +273,18 @@ def _entry_record(tables: Tables, entry: Entry) -> dict[str, Any]:
     spent = tables.spent(entry)
     failed = sum(v.winner is None for v in verdicts)
     whole = entry.budget == f"{spent:g}nfe"
-    head = _name(entry) if whole else f"{_name(entry)} ({spent:.4g} NFE spent)"
+    unit = SPOKEN[tables.unit].split()[0]
+    head = (
+        _name(entry)
+        if whole
+        else f"{_name(entry)} ({spent:.4g} {unit} spent)"
+    )
     lines = [f"{head}: {_mean(b, tables.is_share(m))} by {m}" for m, b in bands.items()]
     if failed:
         lines.append(f"{head}: {failed} of {len(verdicts)} searches finished nothing")
     return {
         **entry._asdict(),
-        "spent": {"nfe": spent},
+        "spent": {tables.unit: spent},
         "n": len(verdicts),
         "failed": failed,
         "at_step_limit": tables.at_limit(entry),

@@ -10,12 +10,13 @@ from noise_search.candidate import Candidate
 class Watcher(Protocol):
     """Looks on while a run goes; results do not depend on it, unless it stops the run."""
 
-    def begin(self, label: str, total_nfe: int | None) -> None:
+    def begin(self, label: str, total: int | None, unit: str = "nfe") -> None:
         """The run, or one part of a comparison, begins.
 
         Args:
             label: what is run, in a few words.
-            total_nfe: evaluations that its budgets allow, or None where they are not limited.
+            total: how much its budgets allow, or None where that is not limited.
+            unit: of what: a field of `Cost`.
         """
         ...
 
@@ -31,7 +32,7 @@ class Watcher(Protocol):
 class Silent:
     """A watcher that neither shows nor stops anything."""
 
-    def begin(self, label: str, total_nfe: int | None) -> None:
+    def begin(self, label: str, total: int | None, unit: str = "nfe") -> None:
         """Show nothing."""
 
     def candidate(self, candidate: Candidate) -> bool | None:

@@ -48,7 +48,7 @@ def driven(prompts: Sequence[Prompt], settings: Settings, bench_of: BenchOf = bu
     run = Run(
         bench.problem,
         bench.ranking,
-        width=settings.batch,
+        width=settings.batch or 1,
         book=bench.book,
         overhead=overhead.append,
     )

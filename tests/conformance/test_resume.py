@@ -146,7 +146,7 @@ def drive(world: World, settings: Settings, folder: Path) -> list[Candidate]:
     book = Book()
     with Journal(folder / "journal", {}, book) as journal:
         bench = build(settings, book, folder / LIVE)
-        run = Run(bench.problem, bench.ranking, width=settings.batch, book=book, memory=journal)
+        run = Run(bench.problem, bench.ranking, width=settings.batch or 1, book=book, memory=journal)
         [outcome] = run.drive(jobs_of(world.prompts[:1], settings))
     return outcome.candidates
 

@@ -219,8 +219,8 @@ def test_watchers_are_told_every_candidate_once_and_how_many_evaluations_to_expe
             self.told: Counter[str] = Counter()
             self.nfe = 0
 
-        def begin(self, label: str, total_nfe: int | None) -> None:
-            self.begun.append((label, total_nfe))
+        def begin(self, label: str, total: int | None, unit: str = "nfe") -> None:
+            self.begun.append((label, total))
 
         def candidate(self, candidate: Candidate) -> None:
             self.told[candidate.name] += 1

@@ -14,7 +14,7 @@ from noise_search.study.settings import Settings, read_config
 def test_defaults_are_complete() -> None:
     settings = Settings.of({})
     assert settings.model == "shapes"
-    assert settings.limits == {"nfe": 64}
+    assert settings.limits == {}  # the model's own are filled in later
 
 
 def test_texts_are_converted() -> None:

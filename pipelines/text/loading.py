@@ -1,0 +1,204 @@
+"""From a spec to a language model: the built-in `arithmetic`, or any other as `hf:MODEL`."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from noise_search.budget import Cost
+from noise_search.errors import UserError
+from noise_search.noise import TEXT
+from noise_search.pipelines.text.steps import parse_rule
+from noise_search.problem import Ask, Pipeline, Played, Prompt
+from noise_search.specs import Spec
+
+if TYPE_CHECKING:
+    from noise_search.pipelines.loading import Options
+
+__all__ = ["TextPrices", "arithmetic", "check_questions", "hf", "wrap"]
+
+ARITHMETIC = Path(__file__).resolve().parent.parent / "arithmetic" / "model"
+"""Where the weights of the built-in model lie in the package."""
+
+
+class TextPrices:
+    """A pipeline that prices texts from above and writes none: for a dry run.
+
+    Args:
+        most: tokens of a text.
+        step: tokens of a step.
+    """
+
+    medium = TEXT
+    stochastic = True
+    most_steps = 10_000
+
+    def __init__(self, most: int, step: int) -> None:
+        self.most = most
+        self.step = step
+
+    def price(self, ask: Ask) -> Cost:
+        """At most what is written; what is read is known to the model's tokenizer alone."""
+        from noise_search.pipelines.text.bounds import bound
+
+        return Cost(tokens_out=bound(ask, self.most, self.step))
+
+    def lane(self, ask: Ask) -> Hashable:
+        """All in one."""
+        return None
+
+    def play(self, asks: Sequence[Ask]) -> tuple[list[Played], Cost]:
+        """There is no model to play anything with.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("a pipeline for prices alone plays nothing")
+
+
+def arithmetic(spec: Spec, options: Options, /) -> Pipeline:
+    """The built-in language model of chained arithmetic, solved step by step.
+
+    Args:
+        spec: as written.
+        options: the run's.
+    """
+    if spec.target is not None or spec.items:
+        raise UserError(f"model {spec}: arithmetic has no variants")
+    from noise_search.pipelines.arithmetic.tokens import prompt_text
+
+    model, tokenizer = _load(ARITHMETIC, spec, options)
+
+    def prompting(prompt: Prompt, attempts: Sequence[str], /) -> list[int]:
+        ids: list[int] = tokenizer(prompt_text(prompt.text, attempts))["input_ids"]
+        return ids
+
+    return _pipeline(model, tokenizer, prompting, options, str(spec))
+
+
+def hf(spec: Spec, options: Options, /, chat: bool | None = None) -> Pipeline:
+    """A causal language model of transformers: `hf:./folder`, or `hf:NAME` from the local cache.
+
+    Args:
+        spec: as written.
+        options: the run's.
+        chat: whether the question is put as a turn of a chat; where there is a template, by
+            default.
+    """
+    if spec.target is None or spec.part is not None or spec.items:
+        raise UserError(f"model {spec}: name a folder or a model in the cache, hf:./folder")
+    model, tokenizer = _load(spec.target, spec, options)
+    return wrap(model, tokenizer, options, chat=chat, name=str(spec))
+
+
+def wrap(
+    model: Any, tokenizer: Any, options: Options, *, chat: bool | None = None, name: str = ""
+) -> Pipeline:
+    """A loaded causal language model, where it is and in its own precision, as a pipeline.
+
+    Args:
+        model: of transformers.
+        tokenizer: its own.
+        options: the run's.
+        chat: see `hf`.
+        name: the spec it was made from, for the record.
+
+    Raises:
+        UserError: it keeps no plain keys and values, or has no chat template where one is needed.
+    """
+    from noise_search.pipelines.text.prompting import Chat, Plain
+
+    system = options.text.system
+    wanted = bool(tokenizer.chat_template) if chat is None else chat
+    if system is not None and not wanted:
+        raise UserError("system: without a chat there is no system line")
+    prompting = Chat(tokenizer, system) if wanted else Plain(tokenizer)
+    return _pipeline(model, tokenizer, prompting, options, name or type(model).__name__)
+
+
+def _pipeline(
+    model: Any, tokenizer: Any, prompting: Any, options: Options, name: str
+) -> Pipeline:
+    import torch
+
+    from noise_search.pipelines.text.decoder import Decoder
+    from noise_search.pipelines.text.pipeline import Style, TextPipeline
+    from noise_search.pipelines.text.steps import splitter
+    from noise_search.pipelines.text.writing import Limits
+
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    writing = options.text
+    limits = Limits(
+        splitter(parse_rule(writing.split), tokenizer),
+        _stops(model, tokenizer),
+        writing.step_tokens,
+    )
+    facts: Mapping[str, object] = {
+        "class": type(model).__name__,
+        "model": name,
+        "prompting": type(prompting).__name__,
+        "split": writing.split,
+        "max_tokens": writing.max_tokens,
+        "step_tokens": writing.step_tokens,
+        "answers": writing.answers,
+    }
+    decoder = Decoder(
+        model,
+        width=options.width,
+        temperature=writing.temperature,
+        top_p=writing.top_p,
+        fast=options.fast,
+    )
+    style = Style(prompting, limits, writing.max_tokens, writing.answers, facts)
+    return TextPipeline(decoder, tokenizer, style, options.book)
+
+
+def _stops(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens by which a model ends its texts."""
+    said = getattr(model.generation_config, "eos_token_id", None)
+    several = said if isinstance(said, list) else [said]
+    return frozenset(i for i in [*several, tokenizer.eos_token_id] if i is not None)
+
+
+def _load(source: str | Path, spec: Spec, options: Options) -> tuple[Any, Any]:
+    """Model and tokenizer from a folder or the local cache; nothing is downloaded.
+
+    Raises:
+        UserError: they are not there, or not of a causal language model.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from noise_search.pipelines.loading import quietly
+
+    place = str(Path(source).expanduser()) if str(source)[0] in "./~" else str(source)
+    known: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        with quietly():
+            tokenizer = AutoTokenizer.from_pretrained(place, **known)
+            model = AutoModelForCausalLM.from_pretrained(
+                place, dtype=getattr(torch, options.dtype), use_safetensors=True, **known
+            )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        said = " ".join(str(error).split())[:160]
+        raise UserError(f"model {spec}: cannot be loaded without downloading: {said}") from None
+    return model.eval().to(options.device), tokenizer
+
+
+def check_questions(prompts: Sequence[Prompt]) -> None:
+    """Refuse questions that the built-in model cannot read; nothing is loaded.
+
+    Raises:
+        UserError: a prompt is no arithmetic expression.
+    """
+    from noise_search.pipelines.arithmetic.problems import value
+
+    for prompt in prompts:
+        try:
+            value(prompt.text)
+        except ValueError as error:
+            raise UserError(
+                f"prompt {prompt.text[:60]!r}: {error}; --model takes another model"
+            ) from None
