@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Checked", "Custom", "Matching", "picture"]
 
 Pixels = NDArray[np.uint8]
-Function = Callable[["list[Image.Image]", str], Sequence[float]]
+Function = Callable[[list[Any], str], Sequence[float]]
 
 
 class _Model(Protocol):
@@ -92,15 +92,16 @@ class Custom:
     """A user's function as a verifier. What it does wrong is a failure and never an exception.
 
     Args:
-        function: `function(pictures, prompt)` gives one number a picture, higher is better.
+        function: `function(shown, prompt)` gives one number each, higher is better. It is shown
+            PIL pictures, or the texts where the model writes.
         name: what its scores are called.
-        batch: pictures a call, always: short batches are padded with copies, so that a score
-            does not depend on which other pictures were due.
+        batch: pictures or texts a call, always: short batches are padded with copies, so that a
+            score does not depend on which others were due.
     """
 
     def __init__(self, function: Function, name: str, batch: int = 1) -> None:
         if batch < 1:
-            raise ValueError(f"a batch has at least one picture, not {batch}")
+            raise ValueError(f"a batch has at least one sample, not {batch}")
         self.function = function
         self.name = name
         self.batch = batch
@@ -121,12 +122,13 @@ class Custom:
     def _ask(self, samples: Sequence[Sample], prompt: str) -> list[Score]:
         padded = [*samples, *[samples[-1]] * (self.batch - len(samples))]
         try:
-            answer = list(self.function([picture(sample) for sample in padded], prompt))
+            answer = list(self.function([_shown(sample) for sample in padded], prompt))
         except Exception as error:
             reason = f"{self.name} raised {type(error).__name__}: {_line(error)}"
             return [Score(failure=reason)] * len(samples)
         if len(answer) != len(padded):
-            reason = f"{self.name} gave {len(answer)} scores for {len(padded)} pictures"
+            kind = "pictures" if samples[0].text is None else "texts"
+            reason = f"{self.name} gave {len(answer)} scores for {len(padded)} {kind}"
             return [Score(failure=reason)] * len(samples)
         return [self._score(value) for value in answer[: len(samples)]]
 
@@ -142,6 +144,10 @@ class Custom:
     def describe(self) -> dict[str, object]:
         """What decides the scores, for the run's record."""
         return {"class": f"{self.function.__module__}.{self.name}", "batch": self.batch}
+
+
+def _shown(sample: Sample) -> Any:
+    return picture(sample) if sample.text is None else sample.text.words
 
 
 def _line(error: BaseException) -> str:

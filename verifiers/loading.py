@@ -9,15 +9,19 @@ from typing import Annotated, Any
 from annotated_types import Interval
 
 from noise_search.errors import UserError
-from noise_search.problem import Verifier
+from noise_search.problem import Prompt, Verifier
 from noise_search.registry import bind, check_name, find
 from noise_search.specs import Spec
 from noise_search.verifiers.process import Aggregation, Process, RandomProcess
 
 __all__ = [
+    "arithmetic",
+    "check_answers",
     "clip",
+    "exact",
     "from_callable",
     "load",
+    "math",
     "prm",
     "prm_random",
     "reward",
@@ -45,13 +49,60 @@ def from_callable(
     """A user's function as a verifier; what it does wrong fails the candidates it was asked about.
 
     Args:
-        function: `function(pictures, prompt)` is given PIL pictures and gives one number each.
+        function: `function(pictures, prompt)` is given PIL pictures, or the texts where the model
+            writes, and gives one number each.
         name: what its scores are called; the function's own name by default.
-        batch: pictures a call, always; short batches are padded with copies.
+        batch: pictures or texts a call, always; short batches are padded with copies.
     """
     from noise_search.verifiers.adapters import Custom
 
     return Custom(function, name or str(getattr(function, "__name__", "custom")), batch)
+
+
+def check_answers(text: str, prompts: Sequence[Prompt], key: str = "evaluate") -> None:
+    """Refuse prompts whose right answers a verifier needs and cannot have; others pass.
+
+    Args:
+        text: the spec of any verifier.
+        prompts: what it is to judge texts for.
+        key: the setting that names it, for the error.
+
+    Raises:
+        UserError: an answer is not known, or what compares them is not installed.
+    """
+    from noise_search.verifiers.answers import RIGHT
+    from noise_search.verifiers.equivalence import check_installed
+
+    spec = check_name("verifier", text)
+    if spec.name not in RIGHT:
+        return
+    if spec.name == "math":
+        check_installed(f"{key} {spec}")
+    for prompt in prompts:
+        try:
+            RIGHT[spec.name](prompt)
+        except ValueError as error:
+            raise UserError(f"{key} {spec}: prompt {prompt.name!r} {error}") from None
+
+
+def exact(spec: Spec, /) -> Verifier:
+    """1 where a text's answer has the same normal form as the right one, as 0.5 and 1/2 have."""
+    return _answered(spec)
+
+
+def math(spec: Spec, /) -> Verifier:
+    """1 where a text's answer equals the right one as mathematics, by math-verify."""
+    from importlib.metadata import version
+
+    from noise_search.verifiers.equivalence import Equivalence, check_installed
+
+    check_installed(f"verifier {spec}")
+    return _answered(spec, agree=Equivalence(), version=f"math-verify {version('math-verify')}")
+
+
+def arithmetic(spec: Spec, /) -> Verifier:
+    """1 where a text's answer is the value of its question; no answers have to be given."""
+    return _answered(spec)
 
 
 def clip(spec: Spec, /, clipscore: bool = False) -> Verifier:
@@ -138,6 +189,13 @@ def reward(spec: Spec, /, slope: tuple[float, ...] = (1.0,)) -> Verifier:
 
     _no_target(spec)
     return Reward(slope, str(spec))
+
+
+def _answered(spec: Spec, **options: Any) -> Verifier:
+    from noise_search.verifiers.answers import RIGHT, Answered
+
+    _no_target(spec)
+    return Answered(str(spec), RIGHT[spec.name], **options)
 
 
 def _shipped(spec: Spec) -> Verifier:
