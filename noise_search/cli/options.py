@@ -33,6 +33,10 @@ Prompts = Annotated[
 PromptColumn = Annotated[
     str | None, _flag("--prompt-column", "NAME", WHAT, "Another column for the prompts.")
 ]
+AnswerColumn = Annotated[
+    str | None,
+    _flag("--answer-column", "NAME", WHAT, "The column of the right answers, for --evaluate."),
+]
 Model = Annotated[
     str | None,
     _flag(

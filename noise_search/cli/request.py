@@ -30,6 +30,7 @@ class Keys(BaseModel):
     prompt: tuple[str, ...] | None = None
     prompts: Path | None = None
     prompt_column: str | None = None
+    answer_column: str | None = None
     workers: int = Field(1, ge=1, le=1024)
     out: Path | None = None
 
@@ -175,10 +176,11 @@ def _unknown(key: str, known: Sequence[str]) -> str:
 def _prompts(keys: Keys) -> list[Prompt]:
     if keys.prompt is not None and keys.prompts is not None:
         raise UserError("prompt and prompts: give one of the two")
-    if keys.prompt_column is not None and keys.prompts is None:
-        raise UserError("prompt_column: there is no prompts file to have columns")
+    for key in ("prompt_column", "answer_column"):
+        if getattr(keys, key) is not None and keys.prompts is None:
+            raise UserError(f"{key}: there is no prompts file to have columns")
     if keys.prompts is not None:
-        return read_prompts(keys.prompts, keys.prompt_column)
+        return read_prompts(keys.prompts, keys.prompt_column, keys.answer_column)
     if not keys.prompt:
         raise UserError("prompt: nothing to draw; give a prompt, or a file with --prompts")
     return prompts_of(keys.prompt)
@@ -191,4 +193,7 @@ def _folder(keys: Keys, prompts: Sequence[Prompt], settings: Settings, *asked: A
     else:
         about = prompts[0].name.rsplit("-", 1)[0]
     names = [prompt.name for prompt in prompts]
+    answers = [prompt.answer for prompt in prompts]
+    if any(answers):  # no name tells of them
+        asked = (*asked, answers)
     return RUNS / f"{about}-{digest(settings.model_dump(), names, *asked)[:6]}"

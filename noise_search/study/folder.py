@@ -32,6 +32,7 @@ def prompt_record(prompt: Prompt) -> dict[str, Any]:
         "text": prompt.text,
         "negative": prompt.negative,
         "seed": prompt.seed,
+        **({} if prompt.answer is None else {"answer": prompt.answer}),
     }
 
 

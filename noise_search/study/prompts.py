@@ -9,9 +9,11 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from noise_search.answers import known
 from noise_search.errors import UserError
 from noise_search.noise import Name, digest
 from noise_search.problem import Prompt
@@ -33,6 +35,14 @@ class Row(NamedTuple):
     text: str
     negative: str | None = None
     seed: int | None = None
+    answer: str | None = None
+
+
+class Columns(NamedTuple):
+    """The columns that were asked for; None for prompts are those of the usual name."""
+
+    prompt: str | None = None
+    answer: str | None = None
 
 
 class Record(NamedTuple):
@@ -58,7 +68,7 @@ def prompt_name(text: str, negative: str | None = None, seed: int | None = None)
 def name_prompts(rows: Iterable[Row]) -> list[Prompt]:
     """Prompts in the order given; those that would share a name are numbered.
 
-    A name does not depend on where in the list its prompt stands.
+    A name depends neither on where in the list its prompt stands nor on its answer.
 
     Raises:
         UserError: a prompt is empty, too long or not text.
@@ -66,11 +76,11 @@ def name_prompts(rows: Iterable[Row]) -> list[Prompt]:
     rows = [_checked(row) for row in rows]
     sharing: dict[Name, list[int]] = defaultdict(list)
     for index, row in enumerate(rows):
-        sharing[prompt_name(*row)].append(index)
+        sharing[prompt_name(row.text, row.negative, row.seed)].append(index)
     names = [""] * len(rows)
     for name, indices in sharing.items():
         # six digits of a digest can collide; sorted, even then no name depends on the order
-        ordered = sorted(indices, key=lambda i: (rows[i].text, repr(rows[i][1:]), i))
+        ordered = sorted(indices, key=lambda i: (rows[i].text, repr(rows[i][1:3]), i))
         for number, index in enumerate(ordered, 1):
             names[index] = name if number == 1 else f"{name}-{number}"
     return [Prompt(name, *row) for name, row in zip(names, rows, strict=True)]
@@ -85,7 +95,9 @@ def prompts_of(texts: Iterable[str]) -> list[Prompt]:
     return name_prompts(Row(text) for text in texts)
 
 
-def read_prompts(path: Path, column: str | None = None) -> list[Prompt]:
+def read_prompts(
+    path: Path, column: str | None = None, answer_column: str | None = None
+) -> list[Prompt]:
     """The prompts of a file: .txt one a line; .csv, .tsv and .jsonl with named columns.
 
     In a .txt file blank lines and lines that begin with # are skipped. Elsewhere the column
@@ -94,6 +106,8 @@ def read_prompts(path: Path, column: str | None = None) -> list[Prompt]:
     Args:
         path: the file, in UTF-8.
         column: the column that holds the prompts, if it is not `prompt`.
+        answer_column: the column that holds the right answers, bare or at the end of worked
+            solutions; None where they are not known.
 
     Raises:
         UserError: the file, one of its lines or the column cannot be read.
@@ -104,11 +118,12 @@ def read_prompts(path: Path, column: str | None = None) -> list[Prompt]:
         raise UserError(f"prompts {path}: the ending {kind!r} is none of {known}")
     text = _read_text(path)
     if kind == ".txt":
-        if column is not None:
-            raise UserError(f"prompt_column={column}: a .txt file has no columns ({path})")
+        for key, named in (("prompt_column", column), ("answer_column", answer_column)):
+            if named is not None:
+                raise UserError(f"{key}={named}: a .txt file has no columns ({path})")
         rows = _plain_lines(path, text)
     else:
-        rows = _rows(path, _READERS[kind](path, text), column)
+        rows = _rows(path, _READERS[kind](path, text), Columns(column, answer_column))
     found: list[Row] = []
     for line, row in rows:
         try:
@@ -128,14 +143,15 @@ def _checked(row: Row) -> Row:
     negative = None if row.negative is None else row.negative.strip() or None
     if not text:
         raise UserError("prompt is empty")
-    for key, value in (("prompt", text), ("negative_prompt", negative or "")):
+    answer = row.answer or ""
+    for key, value in (("prompt", text), ("negative_prompt", negative or ""), ("answer", answer)):
         if len(value) > MOST_CHARACTERS:
             raise UserError(f"{key} is longer than {MOST_CHARACTERS:,} characters")
         try:
             value.encode()
         except UnicodeEncodeError:
             raise UserError(f"{key} is not valid text (a lone surrogate)") from None
-    return Row(text, negative, row.seed)
+    return Row(text, negative, row.seed, known(answer))
 
 
 def _read_text(path: Path) -> str:
@@ -209,14 +225,12 @@ def _read_jsonl(path: Path, text: str) -> Iterator[Record]:
 _READERS = {".csv": _read_csv, ".tsv": _read_tsv, ".jsonl": _read_jsonl}
 
 
-def _rows(path: Path, records: Iterator[Record], wanted: str | None) -> Iterator[tuple[int, Row]]:
+def _rows(path: Path, records: Iterator[Record], wanted: Columns) -> Iterator[tuple[int, Row]]:
     for line, values in records:
         where = f"prompts {path}, line {line}"
-        key = _column(list(values), wanted or "prompt")
-        if key is None:
-            name, hint = wanted or "prompt", "" if wanted else " (--prompt-column names another)"
-            columns = ", ".join(values)[:300]
-            raise UserError(f"{where}: no column {name!r} among {columns}{hint}")
+        hint = "" if wanted.prompt else " (--prompt-column names another)"
+        key = _needed(where, values, wanted.prompt or "prompt", hint)
+        answer = None if wanted.answer is None else _needed(where, values, wanted.answer)
         negative = _column(list(values), "negative_prompt")
         seed = _column(list(values), "seed")
         yield (
@@ -225,8 +239,16 @@ def _rows(path: Path, records: Iterator[Record], wanted: str | None) -> Iterator
                 _text(where, key, values[key]) or "",
                 None if negative is None else _text(where, negative, values[negative]),
                 None if seed is None else _seed(where, seed, values[seed]),
+                None if answer is None else _answer(where, answer, values[answer]),
             ),
         )
+
+
+def _needed(where: str, values: Mapping[str, Any], wanted: str, hint: str = "") -> str:
+    key = _column(list(values), wanted)
+    if key is None:
+        raise UserError(f"{where}: no column {wanted!r} among {', '.join(values)[:300]}{hint}")
+    return key
 
 
 def _column(columns: Sequence[str], wanted: str) -> str | None:
@@ -240,6 +262,13 @@ def _text(where: str, key: str, value: object) -> str | None:
     if value is not None and not isinstance(value, str):
         raise UserError(f"{where}: {key}={str(value)[:60]} is not a text")
     return value
+
+
+def _answer(where: str, key: str, value: object) -> str | None:
+    """An answer as it is written; JSON may hold it as a number."""
+    if type(value) is int or (isinstance(value, float) and isfinite(value)):
+        return str(value)
+    return _text(where, key, value)
 
 
 def _seed(where: str, key: str, value: object) -> int | None:

@@ -142,6 +142,7 @@ CONFIGS: tuple[tuple[bytes, str], ...] = (
     (b"prompt: a\nprompts: b.txt\n", "prompt"),
     (b"prompts: missing.txt\n", "missing.txt"),
     (b"prompt: a\nprompt_column: text\n", "prompt_column"),
+    (b"prompt: a\nanswer_column: text\n", "answer_column"),
     (b"searches: random\n", "'search'"),
     (b"seed: 1\nseed: 2\n", "'seed'"),
     (b"seed: &a 1\nbatch: *a\n", "aliases"),
@@ -176,6 +177,7 @@ OTHERS: tuple[Case, ...] = (
     Case((*GENERATE, "again"), "again"),
     Case((*GENERATE, "--prompts", "here.txt"), "prompts"),
     Case((*GENERATE, "--prompt-column", "text"), "prompt_column"),
+    Case((*GENERATE, "--answer-column", "text"), "answer_column"),
     Case((*GENERATE, "--sede", "3"), "'--seed'"),
     Case((*GENERATE, "--budgets", "64nfe"), "'--budget'"),
     Case((*GENERATE, "--xyzzy"), "--xyzzy"),
@@ -198,6 +200,16 @@ OTHERS: tuple[Case, ...] = (
     Case(
         ("generate", *MODEL, "--prompts", "p.txt", "--prompt-column", "text"),
         "prompt_column",
+        {"p.txt": b"hello\n"},
+    ),
+    Case(
+        ("generate", *MODEL, "--prompts", "p.csv", "--answer-column", "key"),
+        "'key' among prompt",
+        {"p.csv": b"prompt\nhello\n"},
+    ),
+    Case(
+        ("generate", *MODEL, "--prompts", "p.txt", "--answer-column", "key"),
+        "answer_column",
         {"p.txt": b"hello\n"},
     ),
     Case(("generate", "two red dogs"), "dogs"),

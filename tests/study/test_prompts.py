@@ -14,6 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noise_search.errors import UserError
+from noise_search.problem import Prompt
+from noise_search.study.folder import prompt_record
+from noise_search.study.generate import read_prompts as read_recorded
 from noise_search.study.prompts import (
     MOST_BYTES,
     Row,
@@ -92,6 +95,64 @@ def test_errors_name_file_line_and_columns(tmp_path: Path) -> None:
         read(tmp_path, "a.txt", b"\n" * (MOST_BYTES + 1))
     with pytest.raises(UserError, match="more than 100,000 prompts"):
         read(tmp_path, "a.txt", b"a\n" * 100_001)
+
+
+def answers(folder: Path, name: str, content: str, column: str = "answer") -> list[str | None]:
+    path = folder / name
+    path.write_text(content, encoding="utf-8")
+    return [prompt.answer for prompt in read_prompts(path, "question", column)]
+
+
+def test_answers_are_read_bare_or_at_the_end_of_a_solution(tmp_path: Path) -> None:
+    solution = "She sells 16 - 3 - 4 = <<16-3-4=9>>9.\nThat is $<<9*2=18>>18.\n#### 1,018"
+    rows: list[object] = [solution, "so \\boxed{\\frac{1}{2}}", " x + 1 ", 18, 2.5, "", None]
+    lines = [json.dumps({"question": "How many?", "answer": row}) for row in rows]
+    found = ["1018", "1/2", "x + 1", "18", "2.5", None, None]
+    assert answers(tmp_path, "a.jsonl", "\n".join(lines)) == found
+    assert answers(tmp_path, "a.csv", 'question,Answer\na,"1,000"\nb,\n') == ["1,000", None]
+    assert answers(tmp_path, "a.tsv", "question\tkey\na\t5\n", "key") == ["5"]
+
+
+def test_answers_are_read_only_where_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("prompt,answer\na,5\n")
+    [silent], [told] = read_prompts(path), read_prompts(path, None, "answer")
+    assert (silent.answer, told.answer) == (None, "5")
+    assert silent.name == told.name
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.none() | st.text(max_size=3)), max_size=6))
+def test_names_do_not_depend_on_answers(rows: list[tuple[str, str | None]]) -> None:
+    told = name_prompts([Row(text, answer=answer) for text, answer in rows])
+    assert [prompt.name for prompt in told] == [p.name for p in prompts_of(t for t, _ in rows)]
+
+
+def test_answers_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.csv, line 2: no column 'key' among question, b$"):
+        answers(tmp_path, "a.csv", "question,b\na,5\n", "key")
+    with pytest.raises(UserError, match=r"^answer_column=answer: a \.txt file has no columns"):
+        read_prompts(_written(tmp_path / "a.txt", "a\n"), None, "answer")
+    for wrong, said in (("[1]", r"\[1\]"), ("true", "True"), ("NaN", "nan")):
+        line = f'{{"question": "a", "answer": {wrong}}}'
+        with pytest.raises(UserError, match=f"line 1: answer={said} is not a text"):
+            answers(tmp_path, "a.jsonl", line)
+    for wrong, said in (("x" * 20_001, "longer than 20,000"), ("\ud800", "a lone surrogate")):
+        line = json.dumps({"question": "a", "answer": wrong})
+        with pytest.raises(UserError, match=f"line 1: answer is .*{said}"):
+            answers(tmp_path, "a.jsonl", line)
+
+
+def _written(path: Path, content: str) -> Path:
+    path.write_text(content)
+    return path
+
+
+def test_answers_survive_a_record() -> None:
+    told = Prompt("p", "a", answer="1/2")
+    assert prompt_record(told)["answer"] == "1/2"
+    assert "answer" not in prompt_record(Prompt("p", "a"))
+    prompts = [told, Prompt("q", "b")]
+    assert read_recorded(Path("run"), [prompt_record(p) for p in prompts]) == prompts
 
 
 @given(st.text(min_size=1), st.none() | st.text(), st.none() | st.integers(0, 1 << 62))
