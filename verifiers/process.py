@@ -38,7 +38,8 @@ class Process:
     """How good a process reward model finds the steps of a text, in [0, 1].
 
     Texts are read one at a time: the last bits of a matrix product depend on how many rows it has,
-    so a score must not share one.  Reading in groups of padded texts is hardly faster on a CPU.
+    so a score must not share one.  On a CPU, groups of padded texts are no faster in calls of up to
+    a hundred texts.
 
     Args:
         model: a loaded model.

@@ -36,7 +36,7 @@ CHAT = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 _BYTES = sorted(pre.ByteLevel.alphabet())
-_SIZES = {
+_SIZES: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 48,
     "num_hidden_layers": 2,
@@ -45,8 +45,8 @@ _SIZES = {
     "max_position_embeddings": LONGEST,
 }
 _BERT = {name: size for name, size in _SIZES.items() if name != "num_key_value_heads"}
-_GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": LONGEST}
-BACKBONES: dict[str, tuple[Any, Any, dict[str, int]]] = {
+_GPT2: dict[str, Any] = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": LONGEST}
+BACKBONES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "llama": (LlamaConfig, LlamaForTokenClassification, _SIZES),
     "qwen2": (Qwen2Config, Qwen2ForTokenClassification, _SIZES),
     "mistral": (MistralConfig, MistralForTokenClassification, _SIZES),
@@ -65,7 +65,7 @@ def byte_tokenizer(*special: str, chat: bool = False) -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=CHAT if chat else None)
 
 
-def shepherd_tokenizer(tag: str = "ки") -> Any:
+def shepherd_tokenizer(tag: str) -> Any:
     """Like Llama's: spaces begin words, and a few words have a token of their own."""
     unknown, begin = "<unk>", "<s>"
     letters = [unknown, begin, "▁", "\n", *"0123456789*=+-", *"answer", *tag]
@@ -96,9 +96,9 @@ def write_classifier(folder: Path, backbone: str) -> Path:
     return folder
 
 
-def write_shepherd(folder: Path, tokenizer: Any | None = None) -> Path:
+def write_shepherd(folder: Path, tag: str = "ки") -> Path:
     """Math-Shepherd's format."""
-    tokenizer = tokenizer or shepherd_tokenizer()
+    tokenizer = shepherd_tokenizer(tag)
     torch.manual_seed(2)
     model = MistralForCausalLM(MistralConfig(vocab_size=len(tokenizer), **_SIZES))
     _lively(model).save_pretrained(folder)

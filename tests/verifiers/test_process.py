@@ -38,7 +38,6 @@ from tests.verifiers.checkpoints import (
     LONGEST,
     byte_tokenizer,
     classifier,
-    shepherd_tokenizer,
     write_classifier,
     write_qwen,
     write_shepherd,
@@ -338,7 +337,7 @@ def test_a_folder_of_another_format(copy: Callable[[str], Path], what: str, line
 
 
 def test_a_language_model_that_is_no_process_reward_model(tmp_path: Path) -> None:
-    folder = write_shepherd(tmp_path, shepherd_tokenizer("ab"))
+    folder = write_shepherd(tmp_path, "ab")
     with pytest.raises(UserError, match="expected '\\+', '-' and 'ки' in the vocabulary"):
         load(f"prm:{folder}")
 
