@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from noise_search.budget import ZERO, Cost, Ledger, Limits
+from noise_search.budget import ZERO, Cost, Ledger, Limits, Purse
 from noise_search.candidate import Candidate
 from noise_search.moves import Continue, Move, Plan, Search, Spent
 from noise_search.noise import Book, Name
@@ -23,14 +23,39 @@ class Stop(Exception):  # noqa: N818 - a wish, not an error
 
 
 @dataclass(frozen=True)
+class World:
+    """Where a search is held.
+
+    Attributes:
+        problem: what generates and judges.
+        ranking: how candidates compare.
+        width: rows of a batch.
+    """
+
+    problem: Problem
+    ranking: Ranking
+    width: int
+
+
+@dataclass(frozen=True)
 class Job:
-    """One prompt, how to search for it, and what that may cost."""
+    """One prompt, how to search for it, and what that may cost.
+
+    Attributes:
+        prompt: what to generate for; names are told apart over all worlds of a run.
+        plan: the search.
+        limits: of its own; a purse takes their place.
+        steps: stages of a full path.
+        seed: the root of its random numbers.
+        world: where it is held; None is the run's own world.
+    """
 
     prompt: Prompt
     plan: Plan
     limits: Limits
     steps: int
     seed: int
+    world: World | None = None
 
 
 @dataclass
@@ -106,6 +131,7 @@ class _Live:
     """One search under way."""
 
     job: Job
+    world: World
     task: Task
     search: Search
     moves: list[Move] | None = None
@@ -133,8 +159,14 @@ class _Live:
             if ask is not None and self.task.knows(ask):
                 self.listed.setdefault(ask.name, self.task.conversation.known[ask.name])
 
-    def verdict(self, ranking: Ranking) -> Outcome:
+    @property
+    def held_up(self) -> bool:
+        """Whether it waits for a purse."""
+        return self.moves is not None and not self.moves
+
+    def verdict(self) -> Outcome:
         """What it came to."""
+        ranking = self.world.ranking
         candidates = list(self.listed.values())
         handed = [c for c in self.result if c.finished]
         ends = [c for c in candidates if c.finished]
@@ -151,13 +183,15 @@ class Run:
     What one search had played is not played again for another; each is charged for it.
 
     Args:
-        problem: what generates and judges.
-        ranking: how candidates compare.
-        width: rows of a batch.
+        problem: what generates and judges, where a job names no world of its own.
+        ranking: how candidates compare there.
+        width: rows of a batch there.
         book: all recipes of the run.
         memory: what was played before, and keeps what is played now.
         player: how batches are played; in this process, in order, by default.
         timed: charge wall time, where time is limited.
+        pool: how many searches are held at once, of more the others wait: a cache of what texts
+            share is too small for all. Results do not depend on it. None holds all.
         listen: called with each candidate as it is filed; may raise `Stop`.
         overhead: called with what had to be spent again.
     """
@@ -172,40 +206,66 @@ class Run:
         memory: Memory | None = None,
         player: Player | None = None,
         timed: bool = False,
+        pool: int | None = None,
         listen: Callable[[Candidate], object] = lambda _: None,
         overhead: Callable[[Cost], object] = lambda _: None,
     ) -> None:
-        self.problem = problem
-        self.ranking = ranking
-        self.width = width
+        self.world = World(problem, ranking, width)
         self.book = Book() if book is None else book
         self.memory: Memory = Forgetful() if memory is None else memory
         self.player = player or one_by_one(problem)
         self.timed = timed
+        self.pool = pool
         self.listen = listen
         self.overhead = overhead
         self.played: dict[Name, Candidate] = {}
 
-    def drive(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """Run all searches to their end; one outcome a job, in order."""
-        lives = [self._begin(job) for job in jobs]
+    def drive(self, jobs: Sequence[Job], purse: Purse | None = None) -> list[Outcome]:
+        """Run all searches to their end; one outcome a job, in order.
+
+        Args:
+            jobs: the searches.
+            purse: what they spend together, in place of limits of their own.
+        """
+        lives = [self._begin(job, purse) for job in jobs]
+        if purse is not None:
+            if self.pool is not None:
+                raise ValueError("a purse is shared by all searches; they cannot wait for another")
+            purse.open([life.task.ledger for life in lives])
+        later = deque(lives)
+        waiting: list[_Live] = []
         try:
-            for life in lives:
-                life.advance(None)
-            while waiting := [life for life in lives if life.moves is not None]:
-                self._round(waiting)
+            while waiting := self._filled([w for w in waiting if w.moves is not None], later):
+                asking = [life for life in waiting if not life.held_up]
+                if asking:
+                    self._round(asking)
+                elif purse is not None:
+                    purse.give([life.task.ledger for life in waiting])
+                    for life in waiting:
+                        life.advance([])
         except Stop:
             for life in lives:
                 life.settle()
         finally:
             for life in lives:
                 life.search.close()
-        return [life.verdict(self.ranking) for life in lives]
+        return [life.verdict() for life in lives]
 
-    def _begin(self, job: Job) -> _Live:
-        talk = Conversation(job.prompt, self.problem, self.ranking, job.steps, job.seed)
+    def _filled(self, waiting: list[_Live], later: deque[_Live]) -> list[_Live]:
+        """Those under way, with others begun in the places of those that have ended."""
+        while later and (self.pool is None or len(waiting) < self.pool):
+            life = later.popleft()
+            life.advance(None)
+            if life.moves is not None:
+                waiting.append(life)
+        return waiting
+
+    def _begin(self, job: Job, purse: Purse | None) -> _Live:
+        world = job.world or self.world
+        talk = Conversation(job.prompt, world.problem, world.ranking, job.steps, job.seed)
         task = Task(talk, Ledger(job.limits))
-        return _Live(job, task, within(job.plan(task), task))
+        task.waits = purse is not None
+        return _Live(job, world, task, within(job.plan(task), task))
 
     def _round(self, waiting: Sequence[_Live]) -> None:
         """Play what every waiting search asks for, file it, and let each go on."""
@@ -242,11 +302,21 @@ class Run:
 
     def _play(self, due: Sequence[Ask], owners: dict[Name, list[_Live]]) -> None:
         """Play what is due and was not recalled, in the batches of a run that recalls nothing."""
-        whole = pack(due, self.problem, self.width)
-        rest = ([ask for ask in batch if ask.name not in self.played] for batch in whole)
-        batches = [batch for batch in rest if batch]
+        worlds: dict[int, tuple[World, list[Ask]]] = {}
+        for ask in due:
+            world = owners[ask.name][0].world
+            worlds.setdefault(id(world), (world, []))[1].append(ask)
+        for world, asks in worlds.values():
+            whole = pack(asks, world.problem, world.width)
+            rest = ([ask for ask in batch if ask.name not in self.played] for batch in whole)
+            player = self.player if world is self.world else one_by_one(world.problem)
+            self._play_batches(player, [batch for batch in rest if batch], owners)
+
+    def _play_batches(
+        self, player: Player, batches: Sequence[Sequence[Ask]], owners: dict[Name, list[_Live]]
+    ) -> None:
         began = time.monotonic_ns()
-        for _, batch in self.player(batches):
+        for _, batch in player(batches):
             if self.timed:
                 now = time.monotonic_ns()
                 batch, began = _with_time(batch, (now - began) // 1_000), now

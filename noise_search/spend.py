@@ -19,7 +19,8 @@ def within(search: Search, task: Task) -> Search:
 
     Moves are priced, and passed on in as many rounds as the ledger can pay for. When it cannot
     pay for the next one, `Spent` is thrown at the search's yield with what was found. A search
-    may make a verdict of that, or let it pass; it may not go on for ever without spending.
+    may make a verdict of that, or let it pass; it may not go on for ever without spending. Where
+    the task waits for a purse, no moves are passed on once before that.
     """
     idle = 0
     reason = None
@@ -30,6 +31,9 @@ def within(search: Search, task: Task) -> Search:
             idle += 1
             while len(found) < len(moves):
                 bought, new = _affordable(moves[len(found) :], task)
+                if not bought and task.waits:
+                    yield []  # held up, until a purse gives out more
+                    bought, new = _affordable(moves[len(found) :], task)
                 if not bought:
                     break
                 part = yield bought

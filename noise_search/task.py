@@ -74,6 +74,7 @@ class Task:
 
     Attributes:
         ended: why its budget ended it, in words, once it has.
+        waits: whether its ledger may yet be given more, when all others are held up too.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Task:
         self.conversation = conversation
         self.ledger = ledger
         self.ended: str | None = None
+        self.waits = False
         self._path = path
         self._drawn = 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from noise_search.budget.cost import ZERO, Cost, Limits
 
 
@@ -28,6 +30,10 @@ class Ledger:
         timely = self.spent.microseconds < self.limits.get("microseconds", 1 << 62)
         return fits and (timely or not cost) and (self.parent is None or self.parent.affords(cost))
 
+    def grant(self, more: Limits) -> None:
+        """Raise the limits to what is spent and so much more."""
+        self.limits = {name: getattr(self.spent, name) + n for name, n in more.items()}
+
     def charge(self, cost: Cost) -> None:
         """Add what was really spent."""
         self.spent += cost
@@ -39,3 +45,37 @@ class Ledger:
         return {
             name: max(0, limit - getattr(self.spent, name)) for name, limit in self.limits.items()
         }
+
+
+class Purse:
+    """One budget for many searches, given out in epochs of equal parts.
+
+    Every search is held to its own part until all that go on are held up; then what is left is
+    given out among those. So what a search gets depends neither on timing nor on the order of
+    searches. It ends when an epoch pays for nothing.
+
+    Args:
+        limits: what all may spend together, by field of `Cost`.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = dict(limits)
+        self.ledgers: list[Ledger] = []
+
+    def open(self, ledgers: Sequence[Ledger]) -> None:
+        """Begin the first epoch."""
+        self.ledgers = list(ledgers)
+        self.give(self.ledgers)
+
+    def left(self) -> dict[str, int]:
+        """What nobody has spent."""
+        return {
+            name: limit - sum(getattr(ledger.spent, name) for ledger in self.ledgers)
+            for name, limit in self.limits.items()
+        }
+
+    def give(self, waiting: Sequence[Ledger]) -> None:
+        """Begin an epoch: what is left goes to these in equal parts, and to nobody else."""
+        part = {name: left // len(waiting) for name, left in self.left().items()}
+        for ledger in self.ledgers:
+            ledger.grant(part if any(ledger is one for one in waiting) else dict.fromkeys(part, 0))

@@ -85,9 +85,12 @@ def _entry(name: str, node: ast.FunctionDef | ast.ClassDef | None) -> Entry:
 
 
 def _options(arguments: ast.arguments) -> Iterator[str]:
-    """Parameters that have defaults: what stands before them is given by the program."""
+    """Parameters that have defaults; those before them are given by the program, but for plans."""
     placed = [*arguments.posonlyargs, *arguments.args]
     first = len(placed) - len(arguments.defaults)
+    for parameter in placed[:first]:
+        if isinstance(parameter.annotation, ast.Name) and parameter.annotation.id == "Plan":
+            yield parameter.arg.upper()
     for parameter, default in zip(placed[first:], arguments.defaults, strict=True):
         yield f"{parameter.arg}={_spelled(default)}"
     for parameter, maybe in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):

@@ -105,6 +105,8 @@ def _check_medium(settings: Settings, medium: Medium) -> None:
         UserError: there is one.
     """
     given = {key for key in (*OF_PICTURES, *OF_TEXTS) if getattr(settings, key) is not None}
+    if settings.search_steps == settings.steps:
+        given.discard("search_steps")  # as they are completed
     foreign = OF_PICTURES if medium.answers else OF_TEXTS
     makes = "writes; it has no denoising steps" if medium.answers else "draws; it writes no text"
     for key in foreign:

@@ -37,6 +37,10 @@ PROBE = ".writable"
 """Made and removed before anything else; one that is there was left by a killed process."""
 
 
+POOL = 16
+"""Searches of texts held at once: what their texts share has to fit into a cache."""
+
+
 @dataclass(frozen=True)
 class Driven:
     """What came of a run's jobs, and what was spent beside them."""
@@ -110,6 +114,7 @@ def drive(
         memory=journal,
         player=player,
         timed=any("microseconds" in job.limits for job in jobs),
+        pool=POOL if bench.pipeline.medium.answers else None,
         listen=listen,
         overhead=overhead.append,
     )

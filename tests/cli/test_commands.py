@@ -175,5 +175,5 @@ def test_listed_options_are_those_of_the_searches() -> None:
     for entry in entries_of("search"):
         parameters = list(signature(find("search", entry.name)).parameters)[1:]
         options = entry.options.split(", ") if entry.options else []
-        assert [option.partition("=")[0] for option in options] == parameters
+        assert [option.partition("=")[0].lower() for option in options] == parameters
         build_search(f"{entry.name}({','.join(options)})")
