@@ -39,10 +39,10 @@ class Recipe:
     seed: int
 
 
-BASE = Recipe(steps=1800, tokens=4000, muon=6e-3, adamw=2e-3, seed=2024)
-REVISE = Recipe(steps=600, tokens=6000, muon=2e-3, adamw=7e-4, seed=2025)
+BASE = Recipe(steps=1800, tokens=4000, muon=1e-2, adamw=4e-3, seed=2024)
+REVISE = Recipe(steps=400, tokens=5000, muon=3e-3, adamw=1e-3, seed=2025)
 
-_QUESTIONS, _SAMPLES = 300, 12
+_QUESTIONS, _SAMPLES = 250, 12
 """Training questions of each depth, and solutions sampled to each, for the revisions."""
 
 _PLAIN = 0.4
