@@ -17,6 +17,7 @@ from noise_search.verifiers.process import Aggregation, Process, RandomProcess
 __all__ = [
     "arithmetic",
     "check_answers",
+    "check_medium",
     "clip",
     "exact",
     "from_callable",
@@ -57,6 +58,30 @@ def from_callable(
     from noise_search.verifiers.adapters import Custom
 
     return Custom(function, name or str(getattr(function, "__name__", "custom")), batch)
+
+
+OF_TEXTS = frozenset({"arithmetic", "exact", "math", "prm", "prm-random"})
+"""Verifiers that judge texts alone,"""
+OF_PICTURES = frozenset({"clip", "shapes", "shapes-clip", "shapes-clip-weak"})
+"""and those that judge pictures alone; nothing is known of other packages'."""
+
+
+def check_medium(text: str, *, writes: bool, model: str, key: str) -> None:
+    """Refuse a verifier that cannot judge what a model makes.
+
+    Args:
+        text: the verifier's spec.
+        writes: whether the model makes texts.
+        model: its spec, for the error.
+        key: the setting that names the verifier.
+
+    Raises:
+        UserError: one judges pictures, the other writes, or the other way round.
+    """
+    name = check_name("verifier", text).name
+    if name in (OF_PICTURES if writes else OF_TEXTS):
+        judges, makes = ("pictures", "texts") if writes else ("texts", "pictures")
+        raise UserError(f"{key}: {name} judges {judges}; {model} makes {makes}")
 
 
 def check_answers(text: str, prompts: Sequence[Prompt], key: str = "evaluate") -> None:

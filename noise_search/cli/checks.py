@@ -37,6 +37,7 @@ def check_run(settings: Settings, prompts: Sequence[Prompt], pricer: Pricer) -> 
         UserError: one of them is impossible.
     """
     from noise_search.pipelines.loading import check_prompts
+    from noise_search.verifiers.loading import check_answers, check_medium
 
     build_search(settings.search)
     _check_options("model", settings.model, given=2)
@@ -46,6 +47,11 @@ def check_run(settings: Settings, prompts: Sequence[Prompt], pricer: Pricer) -> 
     if settings.verifier is None:
         raise UserError(f"verifier: {settings.model} has none of its own; name one")
     check_prompts(settings.model, prompts)
+    for key, spec in (("verifier", settings.verifier), ("evaluate", settings.evaluate)):
+        if spec is not None and spec != "none":
+            writes = pricer.medium.answers
+            check_medium(spec, writes=writes, model=settings.model, key=key)
+            check_answers(spec, prompts, key)
     if (settings.steps or 1) > pricer.most_steps:
         most = f"{settings.model} has at most {pricer.most_steps:,}"
         raise UserError(f"steps={settings.steps}: {most}")

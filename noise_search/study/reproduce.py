@@ -99,7 +99,9 @@ def find_record(run: Path, name: str | None) -> dict[str, Any]:
     recipes: list[Mapping[str, Any]] = []
     found: dict[str, Mapping[str, Any]] = {}
     best = (r["best"]["candidate"] for r in whole["results"] if r["best"])
-    wanted = next(best, "") if name is None else name
+    wanted = next(best, None) if name is None else name
+    if wanted is None:
+        raise UserError(f"{run}: nothing was finished; --candidate names a candidate")
     known: list[str] = []
     for line in map(json.loads, lines):
         recipes += [*line.pop("recipes", []), line["noise"]]

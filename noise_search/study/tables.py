@@ -274,11 +274,7 @@ def _entry_record(tables: Tables, entry: Entry) -> dict[str, Any]:
     failed = sum(v.winner is None for v in verdicts)
     whole = entry.budget == f"{spent:g}nfe"
     unit = SPOKEN[tables.unit].split()[0]
-    head = (
-        _name(entry)
-        if whole
-        else f"{_name(entry)} ({spent:.4g} {unit} spent)"
-    )
+    head = _name(entry) if whole else f"{_name(entry)} ({spent:.4g} {unit} spent)"
     lines = [f"{head}: {_mean(b, tables.is_share(m))} by {m}" for m, b in bands.items()]
     if failed:
         lines.append(f"{head}: {failed} of {len(verdicts)} searches finished nothing")

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from noise_search.budget import Cost
 from noise_search.errors import UserError
 from noise_search.noise import TEXT
+from noise_search.pipelines.loading import Options
 from noise_search.pipelines.text.steps import parse_rule
 from noise_search.problem import Ask, Pipeline, Played, Prompt
 from noise_search.specs import Spec
-
-if TYPE_CHECKING:
-    from noise_search.pipelines.loading import Options
 
 __all__ = ["TextPrices", "arithmetic", "check_questions", "hf", "wrap"]
 
@@ -117,9 +115,7 @@ def wrap(
     return _pipeline(model, tokenizer, prompting, options, name or type(model).__name__)
 
 
-def _pipeline(
-    model: Any, tokenizer: Any, prompting: Any, options: Options, name: str
-) -> Pipeline:
+def _pipeline(model: Any, tokenizer: Any, prompting: Any, options: Options, name: str) -> Pipeline:
     import torch
 
     from noise_search.pipelines.text.decoder import Decoder
