@@ -85,6 +85,8 @@ class Decoder:
         fed: tokens fed one by one so far; each new token takes one.
         padded: rows of forwards that were padding.
         tile: forwards have a multiple of so many rows.
+        exact: whether a trial found rows to be independent of their batch. Not so with `fast`, nor
+            where a library's kernels give places in a batch bits of their own.
 
     Raises:
         UserError: a number out of its bounds, or a model without plain keys and values.
@@ -117,7 +119,9 @@ class Decoder:
         self._prefixes = Prefixes(keep)
         with torch.inference_mode():
             self._engine = engine_of(model, fast)
-            self.tile = 1 if fast else tile_of(self._engine, width)
+            tile = 1 if fast else tile_of(self._engine, width)
+        self.exact = not fast and tile is not None
+        self.tile = tile or width
 
     @property
     def room(self) -> int:
@@ -135,6 +139,7 @@ class Decoder:
             "width": self.width,
             "tile": self.tile,
             "fast": self.fast,
+            "exact": self.exact,
             "temperature": self.temperature,
             "top_p": self.top_p,
         }

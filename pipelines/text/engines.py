@@ -73,38 +73,55 @@ def engine_of(model: Any, fast: bool) -> Engine:
     return FusedLlama(model) if FusedLlama.handles(model) else Generic(model, ragged=fast)
 
 
-def tile_of(engine: Engine, width: int) -> int:
+def tile_of(engine: Engine, width: int) -> int | None:
     """The least tile with which a row has the same bits in every batch.
 
-    Tried on the model itself, at the present number of threads: of 1, 4, 8, 16, ... the first for
-    which every batch of a multiple of it, up to `width`, gives each row the logits that it has in
-    the widest batch, in another place and beside other rows.
+    Tried on the model itself, at the present number of threads: of 1, 4, 8, 16, ..., width the
+    first for which every batch of a multiple of it gives each row the logits that it has in the
+    widest batch, in another place and beside other rows. An engine that cannot have rows of
+    different positions side by side is told not to.
 
     Returns:
-        The tile; `width` if there is none.
+        The tile; None if not even the full width is one.
     """
-    tile = 1
-    while tile < width:
-        if _exact(engine, tile, width):
-            return tile
-        tile = max(4, 2 * tile)
-    return width
+    tiles = [1, 4]
+    while tiles[-1] < width:
+        tiles.append(2 * tiles[-1])
+    tiles = [*(tile for tile in tiles if tile < width), width]
+    found = next((tile for tile in tiles if _exact(engine, tile, width)), None)
+    if found is None and engine.ragged:
+        engine.ragged = False
+        found = next((tile for tile in tiles if _exact(engine, tile, width)), None)
+    return found
 
 
 def _exact(engine: Engine, tile: int, width: int) -> bool:
+    """Whether rows have the same bits in all batches of a multiple of `tile`, up to `width`."""
     most = -(-width // tile) * tile
-    numbers = torch.Generator().manual_seed(0)
     longest = max(0, min(engine.room - 2, 300))
-    known = torch.randint(engine.vocabulary, (longest,), generator=numbers).tolist()
+    numbers = torch.Generator().manual_seed(0)
+    past = engine.read(torch.randint(engine.vocabulary, (longest,), generator=numbers).tolist())
     tokens = torch.randint(engine.vocabulary, (2, most), generator=numbers)
-    past = engine.read(known)
-    # The shortest rows come last, so that small batches are short ones too.
-    spread = [longest * (most - i) // most for i in range(most)]
-    rows = [[cut(past, 0, n if engine.ragged else longest)] for n in spread]
-    whole = _two_steps(engine, rows, tokens, tile)
+    # The shortest rows come last and most are short, so that small batches are short ones too.
+    spread = [int(longest * ((most - 1 - i) / most) ** 3) for i in range(most)]
+    equal = [[longest // part] * most for part in (1, 4, 16)]
     return all(
-        torch.equal(_two_steps(engine, rows[-n:], tokens[:, -n:], tile), whole[:, -n:])
-        for n in range(tile, most, tile)
+        _alike(engine, [[cut(past, 0, n)] for n in lengths], tokens, tile)
+        for lengths in ([spread] if engine.ragged else equal)
+    )
+
+
+def _alike(engine: Engine, rows: list[list[Past]], tokens: Tensor, tile: int) -> bool:
+    """Whether the last rows are alike in the whole batch, in parts of it, and by short rows."""
+    most = len(rows)
+    half = most // 2
+    whole = _two_steps(engine, rows, tokens, tile)
+    lone = _two_steps(engine, [rows[-1]] * half + rows[half:], tokens, tile)
+    # In reverse order, since a place in a batch may have bits of its own.
+    back, right = tokens.flip(1), whole.flip(1)
+    return torch.equal(lone[:, half:], whole[:, half:]) and all(
+        torch.equal(_two_steps(engine, rows[: -n - 1 : -1], back[:, :n], tile), right[:, :n])
+        for n in range(tile, most + 1, tile)
     )
 
 

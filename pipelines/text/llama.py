@@ -11,6 +11,7 @@ the same bits whatever masked positions follow.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +25,11 @@ from noise_search.pipelines.text.prefixes import Past, length
 
 __all__ = ["FusedLlama"]
 
-_GRAIN = 16  # Positions that attention sees are a multiple of this: one kernel for short and long.
+# What attention adds up must not depend on how much masked room follows. Below so many products
+# torch has a kernel of its own; beyond some 192 terms, libraries part sums by their length.
+_GRAIN = 16  # Positions in sight are a multiple of this, and of what it takes for the following.
+_PRODUCTS = 400
+_CHUNK = 128  # Positions whose values are added up at once.
 _SPARE = 64  # Positions a buffer has beyond what it is made for.
 
 
@@ -36,6 +41,9 @@ class _Layer:
     out: Tensor
     gate_up: Tensor
     down: Tensor
+
+
+_View = tuple[Tensor, Tensor, tuple[Tensor, ...]]
 
 
 class FusedLlama:
@@ -56,12 +64,16 @@ class FusedLlama:
         self.queries: int = config.num_attention_heads
         self.keys: int = config.num_key_value_heads
         self.hidden: int = config.hidden_size
-        self.eps: float = config.rms_norm_eps
+        self.stretch = math.sqrt(self.hidden)  # Of a row of unit length to one of unit variance.
         self.scale: float = attention.scaling
+        each = self.head * self.queries // self.keys  # Products of one key head and position.
+        self.grain = _rounded(-(-_PRODUCTS // each), _GRAIN)
+        least = math.sqrt(self.hidden * config.rms_norm_eps)
         with torch.inference_mode():
             self.embed: Tensor = model.model.embed_tokens.weight
-            self.norm: Tensor = model.model.norm.weight
+            self.norm: Tensor = model.model.norm.weight * self.stretch
             self.unembed: Tensor = model.lm_head.weight
+            self.least = torch.tensor(least, device=self.embed.device)
             self.layers = [self._layer(layer) for layer in model.model.layers]
             rope = model.model.rotary_emb
             places = torch.arange(self.room, device=self.embed.device, dtype=torch.float32)
@@ -127,18 +139,21 @@ class FusedLlama:
 
     def logits(self, x: Tensor) -> Tensor:
         """What the last layer says, (rows, vocabulary)."""
-        normed = functional.rms_norm(x, (self.hidden,), self.norm, self.eps)
-        return functional.linear(normed, self.unembed)
+        return functional.linear(self._normed(x) * self.norm, self.unembed)
 
     def _normed(self, x: Tensor) -> Tensor:
-        return functional.rms_norm(x, (self.hidden,), None, self.eps)
+        """Rows of unit length, but for epsilon; the weights after it hold the rest of the norm."""
+        long = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+        normed: Tensor = x / long.hypot_(self.least)
+        return normed.to(x.dtype)
 
     def _layer(self, layer: Any) -> _Layer:
         attention, mlp = layer.self_attn, layer.mlp
         turned = [self._paired(m.weight) for m in (attention.q_proj, attention.k_proj)]
-        qkv = torch.cat([*turned, attention.v_proj.weight]) * layer.input_layernorm.weight
+        qkv = torch.cat([*turned, attention.v_proj.weight])
+        qkv = qkv * (layer.input_layernorm.weight * self.stretch)
         gate_up = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])
-        gate_up = gate_up * layer.post_attention_layernorm.weight
+        gate_up = gate_up * (layer.post_attention_layernorm.weight * self.stretch)
         matrices = (qkv, attention.o_proj.weight, gate_up, mlp.down_proj.weight)
         return _Layer(*(m.t().contiguous() for m in matrices))
 
@@ -196,7 +211,10 @@ class Rows:
             query = heads[:, : engine.queries].reshape(keys.shape[0], -1, engine.head)
             flat.index_copy_(0, places, heads[:, engine.queries :].reshape(-1, engine.head))
             scores = torch.baddbmm(mask, query, keys, alpha=engine.scale)
-            found = torch.bmm(scores.softmax(-1), values)
+            shares = scores.softmax(-1).split(_CHUNK, dim=-1)
+            found = torch.bmm(shares[0], values[0])
+            for share, value in zip(shares[1:], values[1:], strict=True):
+                found.baddbmm_(share, value)
             x = engine.finish(layer, x, found.view(width, -1))
         at[:count] += 1
         self._lengths = [n + 1 for n in self._lengths]
@@ -218,17 +236,21 @@ class Rows:
         """A row's keys and values from one position up to another, valid until the next step."""
         return (self._row[:, :, row, :, begin:end],)
 
-    def _window(self) -> tuple[Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
+    def _window(self) -> tuple[Tensor, list[_View]]:
         """The mask, and of each layer the flat buffer and the keys and values in sight."""
         width, heads = self.width, self._engine.keys
-        end = -(-(max(self._lengths) + 1) // _GRAIN) * _GRAIN
+        end = _rounded(max(self._lengths) + 1, self._engine.grain)
         if self._sight != (width, end):
             rows = width * heads
             self._sight = (width, end)
             mask = self._mask[:rows, :, :end]
             self._mask_view = mask.expand(-1, self._engine.queries // heads, -1)
             self._views = [
-                (both.view(-1, both.shape[-1]), both[0, :rows, :end].mT, both[1, :rows, :end])
+                (
+                    both.view(-1, both.shape[-1]),
+                    both[0, :rows, :end].mT,
+                    both[1, :rows, :end].split(_CHUNK, dim=1),
+                )
                 for both in self._buffer
             ]
         return self._mask_view, self._views
@@ -238,7 +260,7 @@ class Rows:
         engine, device = self._engine, self._at.device
         heads, before = engine.keys, self._space
         wanted = max(2 * before, max(self._lengths, default=0) + _SPARE)
-        space = self._space = -(-wanted // _GRAIN) * _GRAIN
+        space = self._space = _rounded(wanted, engine.grain)
         shape = (len(engine.layers), 2, self._slots * heads, space, engine.head)
         buffer = torch.zeros(shape, dtype=engine.embed.dtype, device=device)
         mask = torch.full(
@@ -268,3 +290,8 @@ class Rows:
                 self._row[:, :, places, :, begin:end] = piece[:, :, None]
                 begin = end
             mask[places, :, :begin] = 0.0
+
+
+def _rounded(count: int, grain: int) -> int:
+    """The least multiple of `grain` that is not less than `count`."""
+    return -(-count // grain) * grain
