@@ -28,6 +28,8 @@ from transformers import (
 )
 
 from noise_search.pipelines.arithmetic.tokens import new_tokenizer
+from noise_search.problem import Prompt, Sample, Score
+from noise_search.text import Step, Text
 from noise_search.verifiers.process_files import save
 
 LONGEST = 96
@@ -53,6 +55,10 @@ BACKBONES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "gpt2": (GPT2Config, GPT2ForTokenClassification, _GPT2),
     "bert": (BertConfig, BertForTokenClassification, _BERT),
 }
+
+LINES = ["4 * 2 = 8\n", "3 + 8 = 11\n", "11 - 5 = 6\n", "answer 6"]
+QUESTION = "3 + 4 * 2 - 5"
+KINDS = [*BACKBONES, "shepherd", "qwen-prm"]
 
 
 def byte_tokenizer(*special: str, chat: bool = False) -> Any:
@@ -140,3 +146,19 @@ def _lively(model: Any) -> Any:
             if weight.ndim > 1:
                 weight.normal_(0, 0.3)
     return model
+
+
+def written(*lines: str, question: str = QUESTION) -> Sample:
+    """A sample of steps whose tokens are of another tokenizer: a verifier has its own."""
+    text = Text(tuple(Step(line, (7,)) for line in lines))
+    return Sample(Prompt("q", question), None, len(lines), 4, text)
+
+
+def value(score: Score) -> float:
+    assert score.failure is None
+    [found] = score.values.values()
+    return found
+
+
+def said(score: Score) -> list[float]:
+    return [float(word) for word in score.detail["step scores"].split()]
