@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,22 @@ def test_an_example_runs_and_leaves_a_run(
     spec.loader.exec_module(module)
     module.main(tmp_path / "run")
     assert capsys.readouterr().out
+    if path.stem == "one_purse":
+        check_purse(tmp_path / "run/journal")
+        return
     assert (tmp_path / "run/run.json").is_file()
     assert list((tmp_path / "run/images").rglob("*.png"))
 
 
+def check_purse(journal: Path) -> None:
+    """All prompts of both worlds were paid from one purse, and none of it is left."""
+    records = [json.loads(line[9:]) for line in journal.read_text().splitlines()[1:]]
+    assert sum(record["cost"]["verifier_calls"] for record in records) == 64
+    assert len({record["prompt"] for record in records}) == 4
+    assert all("text" in r or "nfe" in r["cost"] for r in records)
+
+
 def test_there_are_examples_and_they_are_short() -> None:
     names = {path.stem for path in EXAMPLES}
-    assert {"search_pipeline", "own_verifier", "own_search"} <= names
+    assert {"search_pipeline", "own_verifier", "own_search", "one_purse"} <= names
     assert all(len(path.read_text().splitlines()) < 40 for path in EXAMPLES)

@@ -13,6 +13,7 @@ from noise_search.errors import UserError
 from noise_search.noise import Book, Medium
 from noise_search.problem import Judged, Pipeline, Prompt, Verifier
 from noise_search.ranking import ByScore, Ranking
+from noise_search.run import World
 from noise_search.study.settings import OF_PICTURES, OF_TEXTS, Settings
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ class Bench:
     def problem(self) -> Judged:
         """Pipeline and verifier behind one door."""
         return Judged(self.pipeline, self.verifier)
+
+    @property
+    def world(self) -> World:
+        """Where its searches are held, for a run that has several worlds."""
+        return World(self.problem, self.ranking, self.settings.batch or 1)
 
     @property
     def unit(self) -> str:
