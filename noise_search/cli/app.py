@@ -146,6 +146,46 @@ def compare(
     run_compare(given, config, dry_run=dry_run, quiet=quiet)
 
 
+@app.command("train-prm", epilog=EPILOG)
+def train_prm(
+    prompts: o.Prompts = None,
+    prompt_column: o.PromptColumn = None,
+    answer_column: o.AnswerColumn = None,
+    model: o.Model = None,
+    evaluate: o.Evaluate = None,
+    samples: o.Samples = None,
+    rollouts: o.Rollouts = None,
+    base: o.Base = None,
+    epochs: o.Epochs = None,
+    lr: o.Lr = None,
+    train_batch: o.TrainBatch = None,
+    freeze: o.Freeze = None,
+    seed: o.Seed = None,
+    steps: o.Steps = None,
+    temperature: o.Temperature = None,
+    top_p: o.TopP = None,
+    max_tokens: o.MaxTokens = None,
+    step_tokens: o.StepTokens = None,
+    split: o.Split = None,
+    answers: o.Answers = None,
+    system: o.System = None,
+    batch: o.Batch = None,
+    dtype: o.Dtype = None,
+    device: o.Device = None,
+    threads: o.Threads = None,
+    workers: o.Workers = None,
+    fast: o.Fast = None,
+    out: o.Out = None,
+    dry_run: o.DryRun = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Train a process reward model from rollouts of a language model, for --verifier prm:DIR."""
+    given = _settings_of(locals())
+    from noise_search.cli.training import run_train_prm
+
+    run_train_prm(given, dry_run=dry_run, quiet=quiet)
+
+
 @app.command()
 def demo(out: o.Out = None, workers: o.Workers = None, quiet: o.Quiet = False) -> None:
     """See what a search is good for, in at most 90 seconds on two cores."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 WHAT, SEARCH, SAMPLER, RUN = "What to make", "Search", "Sampler", "Run"
-WRITING = "Text"
+WRITING, LEARNING = "Text", "Training"
 
 
 def _flag(names: str, metavar: str, panel: str, text: str) -> Any:
@@ -200,3 +200,31 @@ Out = Annotated[
 ]
 DryRun = Annotated[bool, _flag("--dry-run", " ", RUN, "Say what it would cost, and stop.")]
 Quiet = Annotated[bool, _flag("--quiet -q", " ", RUN, "Show no progress.")]
+Samples = Annotated[
+    str | None,
+    _flag("--samples", "N", LEARNING, "Solutions of each question. Default: 16."),
+]
+Rollouts = Annotated[
+    str | None,
+    _flag("--rollouts", "N", LEARNING, "Texts that go on from each step. Default: 16."),
+]
+Base = Annotated[
+    str | None,
+    _flag("--base", "DIR", LEARNING, "The weights to begin with. Default: those of --model."),
+]
+Epochs = Annotated[
+    str | None,
+    _flag("--epochs", "N", LEARNING, "Passes over the solutions, at most. Default: 10."),
+]
+Lr = Annotated[
+    str | None,
+    _flag("--lr", "X", LEARNING, "Highest rate. Default: 3e-5, more for a width below 4,096."),
+]
+TrainBatch = Annotated[
+    str | None,
+    _flag("--train-batch", "N", LEARNING, "Solutions of a training step. Default: 128."),
+]
+Freeze = Annotated[
+    bool | None,
+    _flag("--freeze/--no-freeze", " ", LEARNING, "Train the head alone."),
+]
