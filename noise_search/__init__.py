@@ -1,4 +1,4 @@
-"""Spend inference-time compute well: search the noise of diffusion models.
+"""Spend inference-time compute well: search noise, and the texts of language models.
 
 The names below are imported when they are first used, so that importing the package loads
 neither torch nor numpy.
@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from noise_search.candidate import Candidate
     from noise_search.errors import UserError
     from noise_search.moves import END, Continue, Move, Plan, Search, Spent, Start
-    from noise_search.noise import Gaussian, Neighbor, Recipe, Splice
+    from noise_search.noise import Gaussian, Neighbor, Recipe, Revision, Splice, Tokens
     from noise_search.problem import Pipeline, Prompt, Sample, Score, Verifier
+    from noise_search.study.prompts import read_prompts
     from noise_search.study.reproduce import Reproduction, reproduce
     from noise_search.study.result import Result
     from noise_search.study.search import search
     from noise_search.task import Task
+    from noise_search.text import Step, Text
 
 __version__ = "0.1.0"
 
@@ -35,15 +37,20 @@ _HOMES = {
     "Recipe": "noise",
     "Reproduction": "study.reproduce",
     "Result": "study.result",
+    "Revision": "noise",
     "Sample": "problem",
     "Score": "problem",
     "Search": "moves",
     "Spent": "moves",
     "Splice": "noise",
     "Start": "moves",
+    "Step": "text",
     "Task": "task",
+    "Text": "text",
+    "Tokens": "noise",
     "UserError": "errors",
     "Verifier": "problem",
+    "read_prompts": "study.prompts",
     "reproduce": "study.reproduce",
     "search": "study.search",
 }
@@ -61,15 +68,20 @@ __all__ = [
     "Recipe",
     "Reproduction",
     "Result",
+    "Revision",
     "Sample",
     "Score",
     "Search",
     "Spent",
     "Splice",
     "Start",
+    "Step",
     "Task",
+    "Text",
+    "Tokens",
     "UserError",
     "Verifier",
+    "read_prompts",
     "reproduce",
     "search",
 ]

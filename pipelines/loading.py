@@ -171,13 +171,20 @@ def defaults_of(pipe: Any) -> Defaults:
     """What a loaded pipeline is best used with: its call's own defaults.
 
     Raises:
-        UserError: it is no diffusers pipeline.
+        UserError: it is neither a diffusers pipeline nor a language model.
     """
+    from noise_search.pipelines.text.loading import loaded
+
     if type(pipe).__module__.startswith("noise_search.pipelines.shapes"):
         return _DEFAULTS["shapes"]
+    if loaded(pipe) is not None:
+        return _WRITES
     parameters = inspect.signature(type(pipe).__call__).parameters
     if "num_inference_steps" not in parameters:
-        raise UserError(f"pipe: {type(pipe).__name__} is no diffusers pipeline")
+        kind = type(pipe).__name__
+        raise UserError(
+            f"pipe: {kind} is no diffusers pipeline and no pair of language model and tokenizer"
+        )
     scale = parameters.get("guidance_scale")
     return Defaults(
         steps=parameters["num_inference_steps"].default,
@@ -359,7 +366,9 @@ def shapes(spec: Spec, options: Options, /) -> Pipeline:
 
 
 def wrap(pipe: Any, options: Options) -> Pipeline:
-    """A loaded diffusers pipeline, where it is and in its own precision, as one to search with.
+    """A loaded diffusers pipeline, or language model with its tokenizer, as one to search with.
+
+    It stays where it is and in its own precision.
 
     Raises:
         UserError: its scheduler or an argument is not supported.
@@ -367,7 +376,10 @@ def wrap(pipe: Any, options: Options) -> Pipeline:
     import torch
 
     from noise_search.pipelines.diffusers import DiffusersPipeline
+    from noise_search.pipelines.text import loading as text
 
+    if (pair := text.loaded(pipe)) is not None:
+        return text.wrap(*pair, options)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     scale = options.guidance_scale

@@ -311,5 +311,7 @@ def resume(
         from noise_search.study.compare import resume_comparison
 
         return resume_comparison(out, head, workers=workers, watch=watch or Silent())
+    if "rollouts" in head:
+        raise UserError(f"{out} holds the rollouts of a training; go on with the same train-prm")
     prompts = read_prompts(out, head.pop("prompts", None))
     return generate(prompts, Settings.of(head), out, workers=workers, watch=watch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, overload
@@ -11,11 +11,11 @@ from noise_search.answers import Rule
 from noise_search.candidate import Candidate
 from noise_search.moves import Plan
 from noise_search.noise import Book
-from noise_search.problem import Verifier
+from noise_search.problem import Prompt, Verifier
 from noise_search.study.bench import Bench, assemble, complete, options_of, verifier_of
 from noise_search.study.folder import write_folder
 from noise_search.study.generate import conclude, drive, jobs_of, run_folder, run_header
-from noise_search.study.prompts import prompts_of
+from noise_search.study.prompts import Row, name_prompts
 from noise_search.study.result import Result
 from noise_search.study.settings import Settings
 
@@ -98,20 +98,23 @@ class _Listener:
         """Show nothing."""
 
 
+Asked = str | Prompt
+"""What is asked for: a text, or a `Prompt` that may hold a right answer, a seed, a negative."""
+
+
 @overload
-def search(pipe: object, prompt: str, **options: Unpack[Options]) -> Result: ...
+def search(pipe: object, prompt: Asked, **options: Unpack[Options]) -> Result: ...
 @overload
+def search(pipe: object, prompt: Sequence[Asked], **options: Unpack[Options]) -> list[Result]: ...
 def search(
-    pipe: object, prompt: list[str] | tuple[str, ...], **options: Unpack[Options]
-) -> list[Result]: ...
-def search(
-    pipe: object, prompt: str | list[str] | tuple[str, ...], **options: Unpack[Options]
+    pipe: object, prompt: Asked | Sequence[Asked], **options: Unpack[Options]
 ) -> Result | list[Result]:
-    """Search for better noise under a budget.
+    """Search for better noise, or a better text, under a budget.
 
     Args:
-        pipe: a loaded `DiffusionPipeline`, or the spec of a model, such as "shapes".
-        prompt: a text gives a `Result`, a list of texts a list.
+        pipe: a loaded `DiffusionPipeline`, a pair of language model and tokenizer, or the spec of
+            a model, such as "shapes" or "arithmetic".
+        prompt: a text, or a `Prompt`, gives a `Result`; a list of them a list.
         options: see `Options`.
 
     Raises:
@@ -121,7 +124,8 @@ def search(
 
     plan = options.get("search", "random")
     settings = _settings(pipe, options)
-    prompts = prompts_of([prompt] if isinstance(prompt, str) else prompt)
+    alone = isinstance(prompt, str | Prompt)
+    prompts = _named([prompt] if isinstance(prompt, str | Prompt) else prompt)
     completed = complete(settings, None if isinstance(pipe, str) else pipe)
     if isinstance(pipe, str):
         check_prompts(pipe, prompts)
@@ -140,14 +144,23 @@ def search(
     else:
         bench = bench_of(completed, Book(), None)
         results = conclude(bench, drive(bench, jobs, watch), completed.top_k, write_folder)
-    return results[0] if isinstance(prompt, str) else results
+    return results[0] if alone else results
+
+
+def _named(asked: Sequence[Asked]) -> list[Prompt]:
+    """Prompts with names of their own."""
+    rows = [
+        Row(p) if isinstance(p, str) else Row(p.text, p.negative, p.seed, p.answer) for p in asked
+    ]
+    return name_prompts(rows)
 
 
 def _settings(pipe: object, options: Options) -> Settings:
     """The settings among the keywords; objects go by their names."""
     beside = {"out", "on_candidate"}
     values: dict[str, Any] = {k: v for k, v in options.items() if k not in beside}
-    values["model"] = pipe if isinstance(pipe, str) else type(pipe).__name__
+    held = pipe[0] if isinstance(pipe, tuple) and pipe else pipe
+    values["model"] = pipe if isinstance(pipe, str) else type(held).__name__
     for key in ("verifier", "evaluate", "search"):
         if not isinstance(given := values.get(key), str | None):
             values[key] = getattr(given, "name", getattr(given, "__name__", type(given).__name__))

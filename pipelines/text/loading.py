@@ -14,7 +14,7 @@ from noise_search.pipelines.text.steps import parse_rule
 from noise_search.problem import Ask, Pipeline, Played, Prompt
 from noise_search.specs import Spec
 
-__all__ = ["TextPrices", "arithmetic", "check_questions", "hf", "wrap"]
+__all__ = ["TextPrices", "arithmetic", "check_questions", "hf", "loaded", "wrap"]
 
 ARITHMETIC = Path(__file__).resolve().parent.parent / "arithmetic" / "model"
 """Where the weights of the built-in model lie in the package."""
@@ -88,6 +88,21 @@ def hf(spec: Spec, options: Options, /, chat: bool | None = None) -> Pipeline:
         raise UserError(f"model {spec}: name a folder or a model in the cache, hf:./folder")
     model, tokenizer = _load(spec.target, spec, options)
     return wrap(model, tokenizer, options, chat=chat, name=str(spec))
+
+
+def loaded(pipe: Any) -> tuple[Any, Any] | None:
+    """Model and tokenizer of what a user holds, or None if that is no language model.
+
+    It is a pair of both, or a text-generation pipeline of transformers.
+    """
+    if isinstance(pipe, tuple) and len(pipe) == 2:
+        model, tokenizer = pipe
+    elif getattr(pipe, "task", None) == "text-generation":
+        model, tokenizer = pipe.model, pipe.tokenizer
+    else:
+        return None
+    known = hasattr(model, "generation_config") and hasattr(tokenizer, "chat_template")
+    return (model, tokenizer) if known else None
 
 
 def wrap(
