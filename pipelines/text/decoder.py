@@ -33,16 +33,20 @@ class Cursor(Protocol):
     @property
     def context(self) -> Sequence[int]:
         """Tokens of the prompt, at least one."""
+        ...
 
     @property
     def tokens(self) -> Sequence[int]:
         """What was written after it so far, in an earlier call."""
+        ...
 
     def uniform(self) -> float | None:
         """The number in [0, 1) that decides the next token; None takes the likeliest."""
+        ...
 
     def take(self, token: int) -> bool:
         """Told of the next token; False when it wants no more."""
+        ...
 
 
 @dataclass(eq=False, slots=True)

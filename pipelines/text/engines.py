@@ -25,15 +25,19 @@ class Batch(Protocol):
     @property
     def width(self) -> int:
         """Rows of the next forward, padding included."""
+        ...
 
     def step(self, tokens: Sequence[int]) -> Tensor:
         """Feed one token a row; the logits after it, (rows, vocabulary)."""
+        ...
 
     def drop(self, row: int) -> None:
         """Take a row out; the last one takes its place."""
+        ...
 
     def past(self, row: int, begin: int, end: int) -> Past:
         """A row's keys and values from one position up to another, valid until the next step."""
+        ...
 
 
 class Engine(Protocol):
@@ -49,6 +53,7 @@ class Engine(Protocol):
 
     def read(self, tokens: Sequence[int]) -> Past:
         """The keys and values of the beginning of a text; `tokens` may be empty."""
+        ...
 
     def batch(self, rows: Sequence[Sequence[Past]], tile: int) -> Batch:
         """Begin to write.
@@ -58,6 +63,7 @@ class Engine(Protocol):
                 filled together.
             tile: rows are padded to a multiple of this.
         """
+        ...
 
 
 def engine_of(model: Any, fast: bool) -> Engine:

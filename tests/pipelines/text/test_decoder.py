@@ -37,7 +37,7 @@ class Noting(Writer):
         self.logits: list[Tensor] = []
 
 
-def writers(tokens: Sequence[int] | None = None) -> list[Noting]:
+def writers() -> list[Noting]:
     """Texts of many lengths; row 3 is greedy."""
     return [
         Noting(prompt, size, None if i == 3 else i + 1)
@@ -155,11 +155,11 @@ def test_what_is_kept_stays_within_its_limit(model: Any) -> None:
     assert decoder.read == read + 19
 
 
-class Embedded(TorchDispatchMode):
-    """Counts the tokens that any forward looks up, and the rows of those of one token."""
+class Embedded(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the tokens that any forward looks up."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.tokens = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -215,9 +215,9 @@ def test_tokens_are_as_frequent_as_they_are_probable(
 def test_the_number_points_into_the_cumulative_mass(checkpoint: Checkpoint) -> None:
     model, [context] = checkpoint("gpt2"), prompts([12])
     mass = probabilities(model, context, 1.0).cumsum()
-    numbers = np.sort(np.random.default_rng(0).random(200))
-    near = np.abs(numbers[:, None] - mass).min(axis=1) < 1e-5
-    numbers = [0.0, *numbers[~near].tolist(), 1.0 - 2**-53]
+    some = np.random.default_rng(0).random(200)
+    near = np.abs(some[:, None] - mass).min(axis=1) < 1e-5
+    numbers = [0.0, *some[~near].tolist(), 1.0 - 2**-53]
     texts = [Writer(context, 1, 1) for _ in numbers]
     for text, number in zip(texts, numbers, strict=True):
         text._left = [number]
