@@ -100,14 +100,15 @@ class _Listener:
 
 Asked = str | Prompt
 """What is asked for: a text, or a `Prompt` that may hold a right answer, a seed, a negative."""
+Several = list[str] | list[Prompt] | tuple[Asked, ...]
 
 
 @overload
 def search(pipe: object, prompt: Asked, **options: Unpack[Options]) -> Result: ...
 @overload
-def search(pipe: object, prompt: Sequence[Asked], **options: Unpack[Options]) -> list[Result]: ...
+def search(pipe: object, prompt: Several, **options: Unpack[Options]) -> list[Result]: ...
 def search(
-    pipe: object, prompt: Asked | Sequence[Asked], **options: Unpack[Options]
+    pipe: object, prompt: Asked | Several, **options: Unpack[Options]
 ) -> Result | list[Result]:
     """Search for better noise, or a better text, under a budget.
 
