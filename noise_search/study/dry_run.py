@@ -21,6 +21,7 @@ from noise_search.problem import Ask, Batch, Prompt, resolve
 from noise_search.ranking import ByScore
 from noise_search.run import Job, Run, Stop
 from noise_search.study.settings import Settings
+from noise_search.text import Text
 
 SCORINGS = 3
 """Different made-up scores under which a search is held."""
@@ -111,6 +112,7 @@ class Priced:
             parent=None if ask.parent is None else ask.parent.name,
             scores={"made up": score} if ask.looked_at else {},
             cost=self.price(ask),
+            text=Text() if self.medium.answers else None,
         )
 
 
