@@ -25,6 +25,9 @@ from noise_search.pipelines.arithmetic.tokens import MOST_ATTEMPTS, prompt_text
 
 __all__ = ["Failures", "collect", "edit_distance", "revision_example"]
 
+_RIGHT = 0.3
+"""Share of the examples with attempts in which one of them is right; the paper has none."""
+
 
 @dataclass(frozen=True)
 class Failures:
@@ -74,12 +77,17 @@ def collect(
 
 
 def revision_example(failures: Failures, rng: np.random.Generator) -> Example:
-    """0 to 4 of the wrong attempts at random, the closest of them last, then the solution."""
+    """0 to 4 of the wrong attempts at random, the closest of them last, then the solution.
+
+    In some of the examples the right solution takes the place of one of them, so that a right
+    attempt is not always to be changed.
+    """
     count = min(int(rng.integers(MOST_ATTEMPTS + 1)), len(failures.attempts))
     chosen = rng.choice(len(failures.attempts), size=count, replace=False)
     attempts = [failures.attempts[i] for i in chosen]
     if attempts:
         attempts.append(attempts.pop(attempts.index(min(attempts))))
-    return Example(
-        prompt_text(failures.question, [text for _, text in attempts]), failures.solution
-    )
+    texts = [text for _, text in attempts]
+    if rng.random() < _RIGHT and count:
+        texts[int(rng.integers(count))] = failures.solution
+    return Example(prompt_text(failures.question, texts), failures.solution)

@@ -40,12 +40,12 @@ class Recipe:
 
 
 BASE = Recipe(steps=1800, tokens=4000, muon=1e-2, adamw=4e-3, seed=2024)
-REVISE = Recipe(steps=400, tokens=5000, muon=3e-3, adamw=1e-3, seed=2025)
+REVISE = Recipe(steps=600, tokens=5000, muon=6e-3, adamw=2e-3, seed=2025)
 
-_QUESTIONS, _SAMPLES = 250, 12
+_QUESTIONS, _SAMPLES = 250, 8
 """Training questions of each depth, and solutions sampled to each, for the revisions."""
 
-_PLAIN = 0.4
+_PLAIN = 0.5
 """Share of the examples of the second stage that are as in the first."""
 
 
