@@ -113,7 +113,9 @@ def new_model(base: str | Path, seed: int) -> TokenClassification:
 def encode(
     convention: TokenClassification, question: str, steps: Sequence[str], labels: Sequence[float]
 ) -> Example | None:
-    """A labelled solution as the model reads it; None if it is longer than the model can read."""
+    """A labelled solution as the model reads it; None if it is empty, or longer than can be read."""
+    if not "".join(steps).strip():
+        return None  # a model of rewards is asked about no such text
     encoded = convention.encode(question, steps)
     if convention.longest is not None and len(encoded.tokens) > convention.longest:
         return None

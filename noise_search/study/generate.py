@@ -104,7 +104,7 @@ def drive(
         if watch.candidate(candidate) is False:
             raise Stop
 
-    _check_budgets(bench, jobs)
+    check_prices(bench, jobs)
     overhead: list[Cost] = []
     run = Run(
         bench.problem,
@@ -127,7 +127,7 @@ def drive(
     return Driven(outcomes, sum(overhead, ZERO) if journal is None else journal.overhead)
 
 
-def _check_budgets(bench: Bench, jobs: Sequence[Job]) -> None:
+def check_prices(bench: Bench, jobs: Sequence[Job]) -> None:
     """Refuse budgets that limit nothing which is ever spent here: their searches would not end.
 
     Raises:
@@ -230,11 +230,12 @@ def run_folder(
     bench_of: Callable[[Settings, Book, Path | None], Bench] = build,
 ) -> list[Result]:
     """Run jobs in a folder: journal, live latents, and at the end all its files."""
-    make_folder(out)
     book = Book()
+    bench = bench_of(settings, book, out / LIVE)
+    check_prices(bench, jobs)
+    make_folder(out)
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(out / "journal", head, book))
-        bench = bench_of(settings, book, out / LIVE)
         player = None
         if workers > 1:
             player = stack.enter_context(Workers(workers, settings, out / LIVE, book)).play
