@@ -23,6 +23,8 @@ from noise_search.study.folder import prompt_record
 from noise_search.study.gallery import Lineup
 from noise_search.study.generate import (
     LIVE,
+    check_prices,
+    clean_refusal,
     drive,
     forget_latents,
     make_folder,
@@ -178,14 +180,16 @@ def _run(
     watch: Watcher,
 ) -> Comparison:
     """Drive all jobs in the folder, judge the winners, write everything."""
-    make_folder(out)
     book = Book()
     with ExitStack() as stack:
-        journal = stack.enter_context(Journal(out / "journal", head, book))
-        if (tables := read_tables(out)) is not None:
-            forget_latents(out)
-            return Comparison(lineup.prompts, tables, out)
-        bench = build(lineup.settings, book, out / LIVE)
+        with clean_refusal(out):
+            make_folder(out)
+            journal = stack.enter_context(Journal(out / "journal", head, book))
+            if (tables := read_tables(out)) is not None:
+                forget_latents(out)
+                return Comparison(lineup.prompts, tables, out)
+            bench = build(lineup.settings, book, out / LIVE)
+            check_prices(bench, jobs)
         player = None
         if workers > 1:
             player = stack.enter_context(Workers(workers, lineup.settings, out / LIVE, book)).play

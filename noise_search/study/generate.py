@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -231,11 +231,12 @@ def run_folder(
 ) -> list[Result]:
     """Run jobs in a folder: journal, live latents, and at the end all its files."""
     book = Book()
-    bench = bench_of(settings, book, out / LIVE)
-    check_prices(bench, jobs)
-    make_folder(out)
     with ExitStack() as stack:
-        journal = stack.enter_context(Journal(out / "journal", head, book))
+        with clean_refusal(out):
+            make_folder(out)
+            journal = stack.enter_context(Journal(out / "journal", head, book))
+            bench = bench_of(settings, book, out / LIVE)
+            check_prices(bench, jobs)
         player = None
         if workers > 1:
             player = stack.enter_context(Workers(workers, settings, out / LIVE, book)).play
@@ -245,6 +246,21 @@ def run_folder(
             results[0].save(out)
         forget_latents(out)
     return results
+
+
+@contextmanager
+def clean_refusal(out: Path) -> Iterator[None]:
+    """What is refused before anything is spent leaves nothing behind where nothing was."""
+    begun = (out / "journal").exists()
+    try:
+        yield
+    except UserError:
+        if not begun and (out / "journal").exists():
+            (out / "journal").unlink()
+            forget_latents(out)
+            with suppress(OSError):  # it was there before, with other things in it
+                out.rmdir()
+        raise
 
 
 def forget_latents(out: Path) -> None:

@@ -68,11 +68,15 @@ class Workers:
     def play(self, batches: Sequence[Sequence[Ask]]) -> Iterator[tuple[int, Batch]]:
         """Play batches in any order; the index of each with what it brought."""
         waiting = list(enumerate(batches))[::-1]
-        idle = list(self._links)
+        links = list(self._links)
+        idle = links[:]
         busy: dict[Connection, int] = {}
         while waiting or busy:
             while waiting and idle:
-                link, (index, asks) = idle.pop(), waiting.pop()
+                index, asks = waiting.pop()
+                usual = links[index % len(links)]  # what a worker holds of a text is used again
+                link = usual if usual in idle else idle[-1]
+                idle.remove(link)
                 link.send((self._closure(asks), asks))
                 busy[link] = index
             for ready in wait(list(busy)):

@@ -69,7 +69,7 @@ def arithmetic(spec: Spec, options: Options, /) -> Pipeline:
     model, tokenizer = _load(ARITHMETIC, spec, options)
 
     def prompting(prompt: Prompt, attempts: Sequence[str], /) -> list[int]:
-        ids: list[int] = tokenizer(prompt_text(prompt.text, attempts))["input_ids"]
+        ids: list[int] = tokenizer(prompt_text(prompt.text, attempts), verbose=False)["input_ids"]
         return ids
 
     return _pipeline(model, tokenizer, prompting, options, str(spec))
@@ -180,6 +180,7 @@ def _load(source: str | Path, spec: Spec, options: Options) -> tuple[Any, Any]:
         UserError: they are not there, or not of a causal language model.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from noise_search.pipelines.loading import quietly
@@ -189,10 +190,16 @@ def _load(source: str | Path, spec: Spec, options: Options) -> tuple[Any, Any]:
     try:
         with quietly():
             tokenizer = AutoTokenizer.from_pretrained(place, **known)
-            model = AutoModelForCausalLM.from_pretrained(
-                place, dtype=getattr(torch, options.dtype), use_safetensors=True, **known
+            model, info = AutoModelForCausalLM.from_pretrained(
+                place,
+                dtype=getattr(torch, options.dtype),
+                use_safetensors=True,
+                output_loading_info=True,
+                **known,
             )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        if missing := sorted(info["missing_keys"]):
+            raise ValueError(f"its weights lack {missing[0]}")  # they would be random numbers
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         said = " ".join(str(error).split())[:160]
         raise UserError(f"model {spec}: cannot be loaded without downloading: {said}") from None
     return model.eval().to(options.device), tokenizer

@@ -35,7 +35,7 @@ class Plain:
     def __call__(self, prompt: Prompt, attempts: Sequence[str], /) -> list[int]:
         """The context, with the tokenizer's own beginning."""
         shown = "".join(f"{attempt.rstrip()}\n{AGAIN}\n" for attempt in attempts)
-        ids: list[int] = self._tokenizer(f"{prompt.text}\n{shown}")["input_ids"]
+        ids: list[int] = self._tokenizer(f"{prompt.text}\n{shown}", verbose=False)["input_ids"]
         return ids
 
 
@@ -70,5 +70,5 @@ class Chat:
         except Exception as error:  # a template is a program of its own
             said = " ".join(str(error).split())[:160]
             raise UserError(f"model: its chat template refuses this conversation: {said}") from None
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         return ids
