@@ -119,7 +119,7 @@ class Decoder:
         self.temperature = temperature
         self.read = self.fed = self.padded = 0
         self._model = model
-        self._nucleus = TopPLogitsWarper(top_p) if top_p < 1.0 else None
+        self._nucleus: Any = TopPLogitsWarper(top_p) if top_p < 1.0 else None
         self._prefixes = Prefixes(keep)
         with torch.inference_mode():
             self._engine = engine_of(model, fast)

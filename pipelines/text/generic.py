@@ -78,7 +78,7 @@ class Generic:
 
     def _read(self, tokens: Sequence[int]) -> Past:
         ids = torch.tensor([tokens], device=self.device)
-        cache = DynamicCache()
+        cache: Any = DynamicCache()
         at = torch.arange(len(tokens), device=self.device)[None]
         self.forward(ids, torch.ones_like(ids), at, cache)
         return tuple(part[0] for layer in cache.layers for part in (layer.keys, layer.values))
@@ -115,7 +115,7 @@ class Rows:
             for pieces in rows
         ]
         parts = [torch.stack(part) for part in zip(*padded, strict=True)]
-        self._cache = DynamicCache(list(zip(parts[::2], parts[1::2], strict=True)))
+        self._cache: Any = DynamicCache(list(zip(parts[::2], parts[1::2], strict=True)))
         self._positions = longest
         self._order = list(range(len(rows)))  # Where each row stands in the cache.
         self._settled = False

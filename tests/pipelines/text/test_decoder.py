@@ -266,9 +266,11 @@ def test_nothing_to_write_is_fine(model: Any) -> None:
 
 def test_bad_numbers_are_refused(checkpoint: Checkpoint) -> None:
     model = checkpoint("llama")
-    for options in ({"width": 0}, {"temperature": -1.0}, {"temperature": float("nan")}):
-        with pytest.raises(UserError):
-            Decoder(model, **({"width": 1} | options))
+    with pytest.raises(UserError, match="at least one row"):
+        Decoder(model, width=0)
+    for temperature in (-1.0, float("nan")):
+        with pytest.raises(UserError, match="temperature"):
+            Decoder(model, width=1, temperature=temperature)
     for top_p in (0.0, 1.1):
         with pytest.raises(UserError, match="top_p"):
             Decoder(model, width=1, top_p=top_p)
