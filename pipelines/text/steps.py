@@ -38,7 +38,7 @@ def parse_rule(text: str) -> Rule:
     name, colon, rest = text.partition(":")
     if name not in RULES:
         raise UserError(f"split: unknown rule {name[:60]!r}{nearest(name, RULES)}")
-    if (name in ("regex", "tokens")) != bool(colon and rest):
+    if bool(rest) != (name in ("regex", "tokens")) or (colon and not rest):
         needs = {"regex": "a pattern, regex:\\. ", "tokens": "a number, tokens:64"}
         said = f"needs {needs[name]}" if name in needs else "takes nothing after it"
         raise UserError(f"split={text[:60]}: {name} {said}")

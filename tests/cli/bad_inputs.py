@@ -241,6 +241,48 @@ OTHERS: tuple[Case, ...] = (
 )
 
 
+TEXT = ("generate", "3 + 4 * 2", "--model", "arithmetic", "--verifier", "prm-random")
+
+# option -> values that a model that writes must refuse
+WRITING: Mapping[str, tuple[str, ...]] = {
+    "--split": (
+        "newlin", "lines", "", "regex", "regex:", "regex:(", "regex:a*", "tokens", "tokens:",
+        "tokens:0", "tokens:-1", "tokens:x", "newline:1", "blank-line:", "regex:" + "a" * 600,
+    ),
+    "--temperature": ("-1", "101", "nan", "inf", "x", "", "true"),
+    "--top-p": ("0", "1.1", "-0.5", "nan", "x"),
+    "--max-tokens": ("0", "-1", "1000001", "1.5", "x"),
+    "--step-tokens": ("0", "-1", "1000001", "x"),
+    "--answers": ("boxd", "", "AUTO", "regex:x"),
+    "--budget": ("64nfe", "0tok", "100tok", "1.5tok", "64forwards", "ktok", "2ktoken"),
+    "--search": (
+        "beam(draws=0)", "beam(width=x)", "beam(lookahead=-1)", "beam(final=worst)", "beams",
+        "revise(sequential=0)", "revise(parallel=-2)", "diverse", "diverse(groups=2)",
+        "diverse(beem,groups=2)", "diverse(beam,groups=0)", "diverse(beam,random)",
+        "diverse(beam(draws=0))", "random(final=weightd)", "steps",
+    ),
+    "--verifier": ("prn", "prm(aggregate=max)", "prm(flip=2)", "clip:ViT-L-14/openai", "shapes"),
+    "--evaluate": ("exact", "math", "shapes", "exat"),
+    "--guidance-scale": ("2",),
+    "--eta": ("0.5",),
+    "--search-steps": ("4",),
+    "--steps": ("0", "10001"),
+}  # fmt: skip
+
+TEXTS: tuple[Case, ...] = (
+    Case(("generate", "two red circles", "--model", "arithmetic"), "two red circles"),
+    Case(("generate", "3 / 4", "--model", "arithmetic"), "'/'"),
+    Case(("generate", "3 +", "--model", "arithmetic"), "prompt"),
+    Case(("generate", "3 + 4", "--model", "hf:./m"), "verifier"),
+    Case((*GENERATE, "--temperature", "1"), "temperature"),
+    Case((*GENERATE, "--split", "newline"), "split"),
+    Case((*GENERATE, "--max-tokens", "8"), "max_tokens"),
+    Case((*GENERATE, "--search", "random(final=majority)"), "final=majority"),
+    Case((*GENERATE, "--verifier", "prm"), "prm judges texts"),
+    Case(("generate", "a red circle", "--evaluate", "exact"), "exact judges texts"),
+)
+
+
 def cases() -> Iterator[Case]:
     """All of them."""
     for option, values in VALUES.items():
@@ -256,6 +298,10 @@ def cases() -> Iterator[Case]:
     for content, key in CONFIGS:
         yield Case(("generate", *MODEL, "--config", "c.yaml"), key, {"c.yaml": content})
     yield from OTHERS
+    for option, values in WRITING.items():
+        for value in values:
+            yield Case((*TEXT, option, value), option[2:].replace("-", "_"))
+    yield from TEXTS
 
 
 def put(folder: Path, case: Case) -> None:

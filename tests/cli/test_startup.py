@@ -22,6 +22,7 @@ SPOKEN = [
     ("--version",),
     ("generate", "--help"),
     ("compare", "--help"),
+    ("train-prm", "--help"),
     ("list",),
     ("list", "verifiers"),
     ("generate", "a red circle", "--dry-run"),
