@@ -69,7 +69,14 @@ class TrainRequest:
         from noise_search.verifiers.process_train import Plan
 
         keys = self.keys
-        return Plan(keys.epochs, keys.lr, keys.train_batch, keys.freeze, self.settings.seed)
+        return Plan(
+            keys.epochs,
+            keys.lr,
+            keys.train_batch,
+            keys.freeze,
+            self.settings.seed,
+            self.settings.device,
+        )
 
 
 def run_train_prm(given: Mapping[str, Any], *, dry_run: bool, quiet: bool) -> None:
@@ -119,7 +126,7 @@ def read_training(given: Mapping[str, Any]) -> TrainRequest:
         raise UserError("prompts: name a file of questions with --prompts")
     _check_writes(asked.model)
     settings = complete(asked)
-    if settings.evaluate is None:
+    if settings.evaluate in (None, "none"):
         raise UserError(f"evaluate: name what says which answers are right: {_judges()}")
     _check_judge(settings.evaluate)
     prompts = read_prompts(keys.prompts, keys.prompt_column, keys.answer_column)
@@ -146,7 +153,10 @@ def _check_judge(evaluate: str) -> None:
     """Refuse a built-in verifier that does not judge answers; others are known by what they do."""
     from noise_search.verifiers.answers import RIGHT
 
-    name = check_name("verifier", evaluate).name
+    try:
+        name = check_name("verifier", evaluate).name
+    except UserError as error:
+        raise UserError(str(error).replace("verifier:", "evaluate:", 1)) from None
     if name in VERIFIERS and name not in RIGHT:
         raise UserError(f"evaluate: {evaluate} says of no answer whether it is right: {_judges()}")
 
