@@ -5,7 +5,6 @@ No fork and no adapter for a model: a scheduler and a denoiser stand in for the 
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from noise_search.budget import Cost
 from noise_search.errors import UserError
 from noise_search.noise import Book, Tensors
 from noise_search.pipelines.embeddings import Embeddings
+from noise_search.pipelines.fingerprint import fingerprint
 from noise_search.pipelines.health import image_problem
 from noise_search.pipelines.schedules import Grid, check_scheduler, new_grid
 from noise_search.pipelines.stages import Row, Staged, Stretch, Walk, Walked
@@ -50,7 +50,6 @@ _OURS = frozenset(
 _GUIDANCE = ("guidance_scale", "true_cfg_scale")
 T = TypeVar("T")
 _NOISE_BYTES = 256 << 20
-_WHOLE_HASH = 256 << 20  # Bytes of weights that are hashed whole; larger models by samples.
 
 
 class DiffusersPipeline(Staged[Tensor]):
@@ -138,7 +137,7 @@ class DiffusersPipeline(Staged[Tensor]):
         modules = sorted(self.pipe.components.items())
         parts = [(n, m) for n, m in modules if isinstance(m, torch.nn.Module)]
         tensors = {f"{n}.{k}": t for n, m in parts for k, t in m.state_dict().items()}
-        return _fingerprint(tensors)
+        return fingerprint(tensors)
 
     @cached_property
     def _encode(self) -> dict[str, Any]:
@@ -336,17 +335,3 @@ def _check_arguments(name: str, given: Mapping[str, Any], parameters: Mapping[st
             raise UserError(f"{name}: argument {key!r} belongs to the search; leave it out")
         if key not in parameters:
             raise UserError(f"{name}: unknown argument {key!r}")
-
-
-def _fingerprint(tensors: Mapping[str, Tensor]) -> str:
-    """A digest of weights: of all their bytes, or for a large model of 4 KiB of each tensor."""
-    whole = sum(t.nbytes for t in tensors.values()) <= _WHOLE_HASH
-    digest = hashlib.sha256()
-    for key, tensor in sorted(tensors.items()):
-        flat = tensor.detach().reshape(-1)
-        if not whole:
-            flat = flat[:: max(1, flat.numel() * flat.element_size() // 4096)]
-        data = flat.contiguous().cpu().view(torch.uint8).numpy().tobytes()
-        digest.update(f"{key} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(data)
-    return f"sha256{'' if whole else '-sampled'}:{digest.hexdigest()}"

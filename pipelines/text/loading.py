@@ -133,6 +133,7 @@ def wrap(
 def _pipeline(model: Any, tokenizer: Any, prompting: Any, options: Options, name: str) -> Pipeline:
     import torch
 
+    from noise_search.pipelines.fingerprint import fingerprint
     from noise_search.pipelines.text.decoder import Decoder
     from noise_search.pipelines.text.pipeline import Style, TextPipeline
     from noise_search.pipelines.text.steps import splitter
@@ -149,6 +150,7 @@ def _pipeline(model: Any, tokenizer: Any, prompting: Any, options: Options, name
     facts: Mapping[str, object] = {
         "class": type(model).__name__,
         "model": name,
+        "weights": fingerprint(model.state_dict()),
         "prompting": type(prompting).__name__,
         "split": writing.split,
         "max_tokens": writing.max_tokens,
