@@ -87,6 +87,7 @@ def drive(
     *,
     label: str | None = None,
     total: int | None = None,
+    pool: int = POOL,
 ) -> Driven:
     """Run jobs to their end.
 
@@ -98,6 +99,7 @@ def drive(
         player: how batches are played.
         label: what is run, for whoever looks on; how many searches, by default.
         total: how much to expect, where searches share some; the sum of budgets, by default.
+        pool: how many searches are held at once, where the model writes.
     """
 
     def listen(candidate: Candidate) -> None:
@@ -114,7 +116,7 @@ def drive(
         memory=journal,
         player=player,
         timed=any("microseconds" in job.limits for job in jobs),
-        pool=POOL if bench.pipeline.medium.answers else None,
+        pool=pool if bench.pipeline.medium.answers else None,
         listen=listen,
         overhead=overhead.append,
     )

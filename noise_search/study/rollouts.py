@@ -27,7 +27,7 @@ from noise_search.run import Job, Outcome
 from noise_search.study.bench import build
 from noise_search.study.files import write_lines
 from noise_search.study.folder import prompt_record, versions
-from noise_search.study.generate import LIVE, drive, forget_latents, make_folder
+from noise_search.study.generate import LIVE, POOL, drive, forget_latents, make_folder
 from noise_search.study.settings import Settings
 from noise_search.study.watch import Watcher
 from noise_search.study.workers import Workers
@@ -218,7 +218,8 @@ def collect(
         plan = partial(rolled, rolling=rolling)
         jobs = [_job(prompt, settings, plan) for prompt in prompts]
         label = f"rollouts of {len(jobs):,} questions"
-        driven = drive(bench, jobs, watch, journal, player, label=label)
+        pool = _pool(settings.batch or 1, rolling)
+        driven = drive(bench, jobs, watch, journal, player, label=label, pool=pool)
         forget_latents(out)
         facts = {"model": dict(bench.pipeline.describe()), "versions": versions()}
         spent = sum((o.spent for o in driven.outcomes), driven.overhead)
@@ -240,3 +241,8 @@ def write_steps(path: Path, solutions: Sequence[Solution]) -> None:
 def _job(prompt: Prompt, settings: Settings, plan: Any) -> Job:
     seed = settings.seed if prompt.seed is None else prompt.seed
     return Job(prompt, plan, {}, settings.steps or 1, seed)
+
+
+def _pool(batch: int, rolling: Rolling) -> int:
+    """Questions at once: as usual, or as many as ask for two full batches in a round."""
+    return max(POOL, -(-2 * batch // (rolling.samples * (rolling.rollouts + 1))))
