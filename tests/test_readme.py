@@ -1,4 +1,4 @@
-"""The README is true: its Python runs, its commands are accepted."""
+"""README and guides are true: their Python runs, their commands are accepted."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TEXTS = [README, (ROOT / "docs/text.md").read_text(encoding="utf-8")]
+PYTHON = [code for text in TEXTS for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
 COMMANDS = [
     line
-    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-    for line in block.splitlines()
+    for text in TEXTS
+    for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    for line in block.replace("\\\n", " ").splitlines()
     if line.startswith("noise-search ")
 ]
 
@@ -30,8 +33,10 @@ def test_commands_are_accepted(line: str, tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.chdir(tmp_path)
     Path("prompts.txt").write_text("a red circle\ntwo blue squares\n")
+    Path("questions.txt").write_text("12 + 7 * 3\n3 + 4 - 2\n")
+    Path("gsm8k.jsonl").write_text('{"question": "What is 6 times 3?", "answer": "#### 18"}\n')
     words = shlex.split(line)[1:]
-    if words[0] in ("generate", "compare"):
+    if words[0] in ("generate", "compare", "train-prm"):
         assert main([*words, "--dry-run"]) == 0
     elif words[0] == "list":
         assert main(words) == 0
