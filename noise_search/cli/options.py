@@ -228,3 +228,7 @@ Freeze = Annotated[
     bool | None,
     _flag("--freeze/--no-freeze", " ", LEARNING, "Train the head alone."),
 ]
+Tails = Annotated[
+    bool | None,
+    _flag("--tails/--no-tails", " ", LEARNING, "Learn from the rollouts' own steps too."),
+]

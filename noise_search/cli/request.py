@@ -132,7 +132,7 @@ def read_comparison(given: Mapping[str, Any], config: Path | None) -> CompareReq
     Raises:
         UserError: something asked for is unknown or impossible.
     """
-    keys, settings = _keys(CompareKeys, given, config, without=("search", "budget"))
+    keys, settings = _keys(CompareKeys, given, config, without=("search", "budget", "top_k"))
     from noise_search.pipelines.loading import defaults
 
     prompts = _prompts(keys)

@@ -42,6 +42,7 @@ class TrainKeys(Keys):
     lr: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
     train_batch: int = Field(128, ge=1, le=100_000)
     freeze: bool = False
+    tails: bool = False
 
     @field_validator("samples", "rollouts", "epochs", "lr", "train_batch", mode="before")
     @classmethod
@@ -74,6 +75,7 @@ class TrainRequest:
             keys.lr,
             keys.train_batch,
             keys.freeze,
+            keys.tails,
             self.settings.seed,
             self.settings.device,
         )

@@ -221,6 +221,8 @@ OTHERS: tuple[Case, ...] = (
     Case((*GENERATE, "--search", "paths", "--search-steps", "4"), "search_steps"),
     Case((*GENERATE, "--search", "prune", "--budget", "90s"), "prune"),
     Case((*COMPARE, "--search", "random"), "'--searches'"),
+    Case((*COMPARE, "--top-k", "2"), "--top-k"),
+    Case((*COMPARE, "--config", "c.yaml"), "top_k", {"c.yaml": b"top_k: 2\n"}),
     Case((*COMPARE, "--searches", "single,random"), "single"),
     Case((*COMPARE, "--config", "c.yaml"), "'budgets'", {"c.yaml": b"budget: 64nfe\n"}),
     Case(("list", "search"), "'searches'"),
