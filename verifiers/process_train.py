@@ -40,6 +40,7 @@ class Plan:
         lr: AdamW's highest rate; None is `rate_of` the model's width.
         batch: solutions of a step of training.
         freeze: train the head alone.
+        tails: learn from the rollouts too, whose steps are labelled by one verdict each.
         seed: of the head's first weights, of dropout and of the order of batches.
         device: where it is trained.
     """
@@ -48,13 +49,17 @@ class Plan:
     lr: float | None = None
     batch: int = 128
     freeze: bool = False
+    tails: bool = False
     seed: int = 0
     device: str = "cpu"
 
 
 @dataclass(frozen=True)
 class Example:
-    """A solution as a model reads it, and the label of each step in [0, 1]."""
+    """A solution as a model reads it, and the labels of its steps, or of the last ones, in [0, 1].
+
+    What is encoded has an end a label.
+    """
 
     encoded: Encoded
     labels: tuple[float, ...]
@@ -121,7 +126,8 @@ def encode(
     encoded = convention.encode(question, steps)
     if convention.longest is not None and len(encoded.tokens) > convention.longest:
         return None
-    return Example(encoded, tuple(labels))
+    ends = encoded.ends[len(steps) - len(labels) :]
+    return Example(Encoded(encoded.tokens, ends), tuple(labels))
 
 
 def fit(

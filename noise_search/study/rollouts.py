@@ -61,13 +61,13 @@ class Rolling:
 
 @dataclass(frozen=True)
 class Solution:
-    """A solution whose steps are labelled.
+    """A solution whose steps, or the last of them, are labelled.
 
     Attributes:
         question: what it solves.
         steps: the words of each step.
-        labels: of each step, the share of right texts that go on from it, in [0, 1]; of a last
-            step that ends the text, the verdict on the text itself.
+        labels: of each of the last steps, the share of right texts that go on from it, in [0, 1];
+            of a last step that ends the text, the verdict on the text itself.
         answer: what it came to, or None.
         finished: whether its last step ends the text, and so is labelled by its own verdict.
     """
@@ -101,6 +101,7 @@ class Collected:
 
     Attributes:
         solutions: the labelled ones, in the order of the questions.
+        tails: the rollouts themselves, labelled by their own verdicts.
         spent: what that took.
         candidates: solutions' steps and rollouts played.
         failures: how many of them failed; no label counts them.
@@ -108,6 +109,7 @@ class Collected:
     """
 
     solutions: list[Solution]
+    tails: list[Solution]
     spent: Cost
     candidates: int
     failures: int
@@ -151,7 +153,7 @@ def solutions_of(outcome: Outcome, verifier: str) -> list[Solution]:
     paths: dict[Name, list[Candidate]] = defaultdict(list)
     verdicts: dict[Name, list[float]] = defaultdict(list)
     for candidate in outcome.candidates:
-        if not isinstance(candidate.noise, Splice):
+        if not _goes_on(candidate):
             paths[candidate.noise.name].append(candidate)
         elif candidate.finished and candidate.parent is not None:
             verdicts[candidate.parent].append(candidate.scores[verifier])
@@ -163,13 +165,39 @@ def solutions_of(outcome: Outcome, verifier: str) -> list[Solution]:
             if not judged:
                 break
             labels.append(fsum(judged) / len(judged))
-        if labels and (text := path[len(labels) - 1].text) is not None:
-            last = path[len(labels) - 1]
-            words = tuple(step.words for step in text.steps)
-            found.append(
-                Solution(outcome.prompt.text, words, tuple(labels), text.answer, last.finished)
-            )
+        if labels:
+            found.append(_solution(outcome.prompt.text, path[len(labels) - 1], labels))
     return found
+
+
+def tails_of(outcome: Outcome, verifier: str) -> list[Solution]:
+    """The texts that went on from a step, each step of theirs labelled by the text's own verdict.
+
+    A text that went through a step is one draw of those that go on from it, so that its verdict
+    is an estimate of the step's worth, as unbiased as a share of many and as noisy as one.
+
+    Args:
+        outcome: of `rolled`.
+        verifier: whose verdicts, in [0, 1], are the labels.
+    """
+    stages = {candidate.name: candidate.stage for candidate in outcome.candidates}
+    return [
+        _solution(outcome.prompt.text, c, [c.scores[verifier]] * (c.stage - stages[c.parent]))
+        for c in outcome.candidates
+        if _goes_on(c) and c.finished and c.parent is not None
+    ]
+
+
+def _goes_on(candidate: Candidate) -> bool:
+    """Whether it is a rollout, and not a step of a solution."""
+    return isinstance(candidate.noise, Splice)
+
+
+def _solution(question: str, last: Candidate, labels: Sequence[float]) -> Solution:
+    if last.text is None:
+        raise TypeError("what was written is a text")
+    words = tuple(step.words for step in last.text.steps)
+    return Solution(question, words, tuple(labels), last.text.answer, last.finished)
 
 
 def rolling_header(
@@ -225,12 +253,12 @@ def collect(
         spent = sum((o.spent for o in driven.outcomes), driven.overhead)
     played = [c for outcome in driven.outcomes for c in outcome.candidates]
     failed = [c.failure for c in played if c.failure is not None]
-    solutions = [
-        s for outcome in driven.outcomes for s in solutions_of(outcome, bench.verifier.name)
-    ]
+    name = bench.verifier.name
+    solutions = [s for outcome in driven.outcomes for s in solutions_of(outcome, name)]
+    tails = [s for outcome in driven.outcomes for s in tails_of(outcome, name)]
     if not solutions:
         raise UserError(f"evaluate: nothing could be judged: {next(iter(failed), 'no texts')}")
-    return Collected(solutions, spent, len(played), len(failed), facts)
+    return Collected(solutions, tails, spent, len(played), len(failed), facts)
 
 
 def write_steps(path: Path, solutions: Sequence[Solution]) -> None:

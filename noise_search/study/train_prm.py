@@ -102,7 +102,8 @@ def train_prm(
         prompts, settings, rolling, out / ROLLOUTS, workers=workers, watch=watch or Silent()
     )
     write_steps(out / "steps.jsonl", found.solutions)
-    figures = _train(found.solutions, source, plan, out / MODEL, say)
+    tails = [s for s in found.tails if not s.held_out] if plan.tails else []
+    figures = _train(found.solutions, tails, source, plan, out / MODEL, say)
     report = {
         "format": FORMAT,
         "base": source,
@@ -158,12 +159,13 @@ def most(settings: Settings, rolling: Rolling, questions: int) -> Estimate:
 
 def _train(
     solutions: Sequence[Solution],
+    tails: Sequence[Solution],
     source: str,
     plan: Plan,
     folder: Path,
     say: Callable[[str], object],
 ) -> dict[str, Any]:
-    """Train, save, and measure what was saved."""
+    """Train, save, and measure what was saved on the solutions held out; tails are only learnt."""
     import torch
 
     from noise_search.verifiers.process_files import load, save
@@ -178,7 +180,9 @@ def _train(
             (held if solution.held_out else train).add(solution, example)
     if not train.examples or not held.examples:
         raise UserError(f"base: {source} can read no solution of one of the two splits")
-    fitted = fit(convention, train.examples, held.examples, plan, say)
+    more = [encode(convention, s.question, s.steps, s.labels) for s in tails]
+    learnt = [*train.examples, *(example for example in more if example is not None)]
+    fitted = fit(convention, learnt, held.examples, plan, say)
     folder.parent.mkdir(parents=True, exist_ok=True)
     save(folder, convention.model.to(torch.float16), convention.tokenizer)
     saved = load(folder)
@@ -188,7 +192,7 @@ def _train(
     return {
         **_figures(train, _judge(saved.convention, held)),
         "unread": unread,
-        "training": _training(plan, fitted),
+        "training": {"texts": len(learnt), **_training(plan, fitted)},
         "version": saved.version,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from noise_search.study.bench import complete
 from noise_search.study.calibration import auc, bins_of, calibration_png, entropy, gap
 from noise_search.study.generate import resume
 from noise_search.study.prompts import Row, name_prompts
-from noise_search.study.rollouts import Rolling, is_held_out
+from noise_search.study.rollouts import Rolling, collect, is_held_out
 from noise_search.study.settings import Settings
 from noise_search.study.train_prm import Trained, train_prm
 from noise_search.study.watch import Silent
@@ -195,6 +196,25 @@ def test_other_training_makes_no_new_rollouts(made: Made, tmp_path: Path) -> Non
     )
     assert (tmp_path / "rollouts" / "journal").read_bytes() == before
     assert len(again.report["training"]["losses"]) == 1
+
+
+def test_a_rollout_lends_its_verdict_to_its_own_steps(made: Made, tmp_path: Path) -> None:
+    shutil.copytree(made.trained.out / "rollouts", tmp_path / "rollouts")
+    found = collect(questions(), made.settings, ROLLING, tmp_path / "rollouts", workers=1,
+                    watch=Silent())  # fmt: skip
+    begun = sum(len(s.labels) - 1 for s in found.solutions)
+    assert len(found.tails) == 3 * begun
+    for tail in found.tails:
+        right = tail.answer == tail.question[0]
+        assert 0 < len(tail.labels) < len(tail.steps)
+        assert set(tail.labels) == {float(right)}
+    learnt = train_prm(
+        questions(), made.settings, ROLLING, Plan(epochs=1, lr=3e-3, batch=8, tails=True), tmp_path
+    )
+    train = [s for s in found.tails if not s.held_out and "".join(s.steps).strip()]
+    texts = learnt.report["training"]["texts"]
+    assert texts == learnt.report["train"]["solutions"] + len(train)
+    assert learnt.report["held-out"] == made.trained.report["held-out"]
 
 
 @pytest.mark.nightly
