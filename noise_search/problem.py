@@ -109,6 +109,8 @@ def resolve(
     Raises:
         ValueError: the move leads nowhere (its bounds cross).
     """
+    noise: Recipe = move.noise
+    path: Recipe
     if not isinstance(move, Continue):
         steps = move.steps or steps
         parent, rewind, path = None, 0, move.noise
@@ -116,18 +118,14 @@ def resolve(
     else:
         parent, rewind, steps = move.candidate, move.rewind, move.candidate.steps
         begin = parent.stage - rewind
-        same = rewind == 0 and (not stochastic or move.noise == parent.noise)
-        path = (
-            parent.noise
-            if same
-            else Splice(parent.noise.name, move.noise.name, parent.stage, rewind)
-        )
+        if rewind == 0 and (not stochastic or move.noise == parent.noise):
+            noise = path = parent.noise  # siblings that cannot differ are one, and paid once
+        else:
+            path = Splice(parent.noise.name, move.noise.name, parent.stage, rewind)
     until = min(move.until, steps)
     if rewind < 0 or begin < 0 or until <= begin or move.lookahead < 0:
         raise ValueError(f"a move from stage {begin} to {until} of {steps} leads nowhere")
-    return Ask(
-        prompt, move.noise, path, steps, parent, rewind, until, move.lookahead, move.look, about
-    )
+    return Ask(prompt, noise, path, steps, parent, rewind, until, move.lookahead, move.look, about)
 
 
 @dataclass(frozen=True)

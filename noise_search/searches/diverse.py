@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from noise_search.candidate import Candidate
-from noise_search.moves import Move, Plan, Search, Spent
+from noise_search.moves import Move, Plan, Search, Spent, Start
 from noise_search.ranking import Final
 from noise_search.searches.options import Count
 from noise_search.spend import within
@@ -17,16 +17,20 @@ def diverse(task: Task, search: Plan, groups: Count = 4, final: Final = "best") 
 
     Over `beam(draws=4,width=4)` it is diverse verifier tree search (DVTS: Beeching et al.,
     "Scaling test-time compute with open models", 2024): N / M subtrees, one survivor in each.
-    A group has its own random numbers and an equal part of what is left of the budget.
+    A group has its own random numbers and an equal part of what is left of the budget; there are
+    fewer where a part would not pay for one whole sample.
 
     Args:
         task: what the search works with.
         search: what each group does, as in diverse(beam(draws=4,width=4),groups=4).
-        groups: how many there are.
+        groups: how many there are, at most.
         final: what chooses among the finished: best score, weighted or majority vote.
     """
     vote = task.voting(final)
-    tasks = [task.share(f"group {i}", groups) for i in range(groups)]
+    whole = task.price(Start(task.medium.fresh(0))).record()
+    paid = [left // whole[name] for name, left in task.left().items() if name in whole]
+    parts = max(1, min([groups, *paid]))
+    tasks = [task.share(f"group {i}", parts) for i in range(parts)]
     sides = [_Side(within(search(own), own)) for own in tasks]
     try:
         while running := [side for side in sides if side.advance()]:

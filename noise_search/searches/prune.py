@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from dataclasses import replace
 from math import ceil
 
 from noise_search.budget import ZERO, Cost
@@ -19,7 +20,8 @@ def prune(task: Task, at: Shares = (0.25, 0.5), keep: Share = 0.5) -> Search:
     """Progressive seed pruning, successive halving over noises (2607.21591).
 
     As many seeds as the budget allows begin; at each checkpoint the x0-predictions are judged
-    and the best part goes on. A survivor's noise is a plain seed.
+    and the best part goes on. A survivor's noise is a plain seed. A text that has ended takes a
+    place like others; left behind, it still is a whole sample.
 
     Args:
         task: what the search works with.
@@ -42,10 +44,12 @@ def prune(task: Task, at: Shares = (0.25, 0.5), keep: Share = 0.5) -> Search:
     if seeds == MOST - 1:
         raise UserError("search prune: it needs a budget that counts, such as 64nfe")
     found = yield [Start(task.fresh(), until=stages[0]) for _ in range(max(1, seeds))]
+    whole = dict.fromkeys(c for c in found if c.finished)
     for stage in stages[1:]:
         kept = task.top(found, ceil(len(found) * keep))
         found = yield [Continue(c, c.noise, stage) for c in kept]
-    return task.top(found, len(found))
+        whole |= dict.fromkeys(c for c in found if c.finished)
+    return task.top(list(whole), len(whole))
 
 
 def _rungs(task: Task, stages: list[int]) -> list[Cost]:
@@ -53,4 +57,5 @@ def _rungs(task: Task, stages: list[int]) -> list[Cost]:
     path = task.medium.fresh(0)
     prices = [task.price(Start(path, until=stage)) for stage in stages]
     unseen = [ZERO, *(task.price(Start(path, until=s, look=False)) for s in stages[:-1])]
+    unseen = [replace(price, verifier_calls=0) for price in unseen]  # a text may end unseen too
     return [price - before for price, before in zip(prices, unseen, strict=True)]

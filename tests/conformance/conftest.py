@@ -37,9 +37,17 @@ def placed(tmp_path_factory: pytest.TempPathFactory) -> Place:
         if world.tiny is None:
             return world
         if world.tiny not in folders:
-            from tests.pipelines.tiny import save_tiny
-
-            folders[world.tiny] = save_tiny(world.tiny, tmp_path_factory.mktemp(world.tiny))
+            folders[world.tiny] = _saved(world.tiny, tmp_path_factory.mktemp(world.tiny))
         return world.at(folders[world.tiny])
 
     return place
+
+
+def _saved(kind: str, folder: Path) -> Path:
+    if kind == "text":
+        from tests.conformance.texts import save_tiny_text
+
+        return save_tiny_text(folder)
+    from tests.pipelines.tiny import save_tiny
+
+    return save_tiny(kind, folder)

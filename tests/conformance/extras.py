@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from noise_search.budget import Cost
 from noise_search.errors import UserError
+from noise_search.noise import seed_from
 from noise_search.pipelines.loading import Options, wrap
 from noise_search.problem import Pipeline, Sample, Score, Verifier, content_hash
 from noise_search.specs import Spec
+from noise_search.text import Text
 
 ENTRY_POINTS = """\
 [noise_search.models]
@@ -21,6 +24,7 @@ tiny-shapes = tests.conformance.extras:tiny_shapes
 [noise_search.verifiers]
 redness = tests.conformance.extras:redness
 slow = tests.conformance.extras:slow
+words = tests.conformance.extras:words
 """
 
 
@@ -82,3 +86,23 @@ def slow(spec: Spec, /, milliseconds: float = 1.0) -> Verifier:
         milliseconds: how long it takes for a batch.
     """
     return Slow(milliseconds, str(spec))
+
+
+class Words:
+    """Scores texts, finished or not, by a hash of their words; it reads every token of them."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def score(self, samples: Sequence[Sample]) -> list[Score]:
+        """One score a sample, in [0, 1)."""
+        return [self._score(sample.text or Text()) for sample in samples]
+
+    def _score(self, text: Text) -> Score:
+        value = seed_from(text.words, bits=32) / 2**32
+        return Score({self.name: value}, cost=Cost(judge_tokens=len(text.tokens)))
+
+
+def words(spec: Spec, /) -> Verifier:
+    """A hash of the words."""
+    return Words(str(spec))

@@ -72,6 +72,7 @@ EVERYWHERE = [
     Fault("image", "shape"),
     *(Fault("score", kind) for kind in SCORES),
 ]
+ON_TEXTS = [fault for fault in EVERYWHERE if fault.place == "score"]
 ON_PICTURES = [*EVERYWHERE, Fault("image", "black"), Fault("image", "flat")]
 
 
@@ -86,9 +87,14 @@ class FaultyVerifier:
     def score(self, samples: Sequence[Sample]) -> list[Score]:
         sound = self.inner.score(samples)
         return [
-            SCORES[self.fault.kind](self.name) if self.fault.hits(content_hash(s.pixels)) else score
+            SCORES[self.fault.kind](self.name) if self.fault.hits(_hash(s)) else score
             for s, score in zip(samples, sound, strict=True)
         ]
+
+
+def _hash(sample: Sample) -> str:
+    """What its candidate's record will say of it."""
+    return content_hash(sample.pixels if sample.text is None else sample.text)
 
 
 def faulty(fault: Fault, bench_of: Callable[..., Bench] = build) -> Callable[..., Bench]:

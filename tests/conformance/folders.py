@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,18 @@ def driven(prompts: Sequence[Prompt], settings: Settings, bench_of: BenchOf = bu
     )
     outcomes = run.drive(jobs_of(prompts, settings))
     return Driven(outcomes, sum(overhead, ZERO))
+
+
+def reusing() -> BenchOf:
+    """A bench whose model is loaded for the first run and used for all; it takes the longest."""
+    kept: list[Bench] = []
+
+    def bench_of(settings: Settings, book: Book, folder: Path | None) -> Bench:
+        if not kept:
+            kept.append(build(settings, book, folder))
+        return replace(kept[0], settings=settings)
+
+    return bench_of
 
 
 class PowerCut(BaseException):

@@ -21,13 +21,11 @@ from noise_search.study.settings import Settings
 from tests.conformance.conftest import Place
 from tests.conformance.faults import Fault, faulty
 from tests.conformance.folders import broken_off, files, lines, play, record, total
-from tests.conformance.searches import SEARCHES, Listed
-from tests.conformance.worlds import ANALYTIC, SHAPES, SHIPPED, Tally, World
+from tests.conformance.searches import Listed, each
+from tests.conformance.worlds import ANALYTIC, SHAPES, SHIPPED, TEXT, VOTES, Tally, World
 
 pytestmark = pytest.mark.timeout(300)
-each_search = pytest.mark.parametrize("search", SEARCHES, ids=str)
-each_analytic = pytest.mark.parametrize("world", ANALYTIC, ids=str)
-BUDGET = "26nfe"
+STAGES = 26
 NEVER = Fault("score", "nan", rate=0)
 
 
@@ -43,7 +41,7 @@ class Broken:
 
     @classmethod
     def of(cls, world: World, search: str, scratch: Path, fault: Fault = NEVER) -> Broken:
-        settings = world.settings(search, BUDGET)
+        settings = world.settings(search, world.budget(STAGES))
         made = cls(world, settings, scratch / "whole", scratch / "broken", fault)
         play(made.whole, world.prompts, settings, bench_of=faulty(fault))
         count = record(made.whole)["candidates"]
@@ -68,15 +66,15 @@ class Broken:
         return tally
 
     def lost(self, at: int) -> int:
-        """Evaluations whose record is gone with a cut at a byte."""
+        """Evaluations, or tokens, whose record is gone with a cut at a byte."""
         kept = max(0, self.journal[:at].count(b"\n") - 1)
-        return total(costs(self.journal)[kept:]).get("nfe", 0)
+        return total(costs(self.journal)[kept:]).get(self.world.unit, 0)
 
     def check(self, at: int, out: Path) -> None:
         """Nothing differs after a cut, and nothing but what was lost is made again."""
         tally = self.cut(at, out)
         assert files(out) == files(self.whole), f"cut at byte {at}"
-        assert sum(tally.distinct) == self.lost(at), f"cut at byte {at}"
+        assert tally.work == self.lost(at), f"cut at byte {at}"
         shutil.rmtree(out)
 
 
@@ -89,32 +87,26 @@ def ends_of_lines(data: bytes) -> list[int]:
     return [0, *(i + 1 for i, byte in enumerate(data) if byte == ord("\n"))]
 
 
-@each_search
-@each_analytic
+@each([*ANALYTIC, TEXT])
 def test_cut_after_any_line_it_goes_on_to_the_same_files(
-    world: World, search: Listed, scratch: Path
+    world: World, search: Listed, placed: Place, scratch: Path
 ) -> None:
-    run = Broken.of(world, search.spec, scratch)
+    run = Broken.of(placed(world), search.spec, scratch)
     for cut in ends_of_lines(run.journal):
         run.check(cut, scratch / "resumed")
 
 
-@each_search
+@each(ANALYTIC[:1])
 def test_prompts_that_went_different_ways_go_on_in_the_same_order(
-    search: Listed, scratch: Path
+    world: World, search: Listed, scratch: Path
 ) -> None:
-    world = replace(ANALYTIC[0], texts=("a", "b", "c"))
+    world = replace(world, texts=("a", "b", "c"))
     run = Broken.of(world, search.spec, scratch, Fault("score", "nan"))
     for cut in ends_of_lines(run.journal):
         run.check(cut, scratch / "resumed")
 
 
-@each_search
-@pytest.mark.parametrize(
-    "world",
-    [SHAPES[0], *(pytest.param(w, marks=pytest.mark.nightly) for w in (SHAPES[1], *SHIPPED))],
-    ids=str,
-)
+@each(SHAPES[:1], nightly=(SHAPES[1], *SHIPPED))
 def test_cut_at_random_bytes_pictures_too_go_on_to_the_same_files(
     world: World, search: Listed, placed: Place, scratch: Path
 ) -> None:
@@ -124,8 +116,17 @@ def test_cut_at_random_bytes_pictures_too_go_on_to_the_same_files(
         run.check(cut, scratch / "resumed")
 
 
-@each_search
-@pytest.mark.parametrize("world", [*ANALYTIC, SHAPES[0]], ids=str)
+@each([VOTES], nightly=[TEXT])
+def test_cut_at_random_bytes_texts_go_on_to_the_same_files(
+    world: World, search: Listed, placed: Place, scratch: Path
+) -> None:
+    run = Broken.of(placed(world), search.spec, scratch)
+    rng = random.Random(search.spec)
+    for cut in [len(run.journal), *(rng.randrange(len(run.journal)) for _ in range(6))]:
+        run.check(cut, scratch / "resumed")
+
+
+@each([*ANALYTIC, SHAPES[0]])
 def test_latents_that_were_lost_cost_overhead_and_change_nothing_else(
     world: World, search: Listed, placed: Place, scratch: Path
 ) -> None:
@@ -138,7 +139,7 @@ def test_latents_that_were_lost_cost_overhead_and_change_nothing_else(
         assert lines(out) == lines(run.whole)
         assert again["results"] == whole["results"]
         assert again["spent"] == total([whole["spent"], again["overhead"]])
-        assert sum(tally.distinct) == run.lost(cut) + again["overhead"].get("nfe", 0)
+        assert tally.work == run.lost(cut) + again["overhead"].get("nfe", 0)
 
 
 def drive(world: World, settings: Settings, folder: Path) -> list[Candidate]:
@@ -146,7 +147,9 @@ def drive(world: World, settings: Settings, folder: Path) -> list[Candidate]:
     book = Book()
     with Journal(folder / "journal", {}, book) as journal:
         bench = build(settings, book, folder / LIVE)
-        run = Run(bench.problem, bench.ranking, width=settings.batch or 1, book=book, memory=journal)
+        run = Run(
+            bench.problem, bench.ranking, width=settings.batch or 1, book=book, memory=journal
+        )
         [outcome] = run.drive(jobs_of(world.prompts[:1], settings))
     return outcome.candidates
 
@@ -167,17 +170,14 @@ def check_bytes(world: World, search: Listed, scratch: Path, every: int) -> None
         assert (scratch / "journal").read_bytes() == data
 
 
-@each_search
-@pytest.mark.parametrize(("world", "every"), [(ANALYTIC[0], 1), (ANALYTIC[1], 3)], ids=str)
+@each(ANALYTIC[:2])
 def test_cut_at_any_byte_it_goes_on_to_the_same_candidates(
-    world: World, every: int, search: Listed, scratch: Path
+    world: World, search: Listed, scratch: Path
 ) -> None:
-    check_bytes(world, search, scratch, every)
+    check_bytes(world, search, scratch, every=1 if world == ANALYTIC[0] else 3)
 
 
-@pytest.mark.nightly
-@each_search
-@each_analytic
+@each([], nightly=ANALYTIC)
 def test_cut_at_every_byte_it_goes_on_to_the_same_candidates(
     world: World, search: Listed, scratch: Path
 ) -> None:

@@ -14,18 +14,16 @@ from tests.conformance.conftest import Place
 from tests.conformance.elsewhere import Task, written
 from tests.conformance.folders import by_prompt, files, lines, play, record, results
 from tests.conformance.plugging import environment
-from tests.conformance.searches import SEARCHES, Listed
-from tests.conformance.worlds import WORLDS, World
+from tests.conformance.searches import SEARCHES, Listed, each
+from tests.conformance.worlds import TEXT, VOTES, WORLDS, World
 
 pytestmark = pytest.mark.timeout(600)
-each_search = pytest.mark.parametrize("search", SEARCHES, ids=str)
-each_world = pytest.mark.parametrize("world", WORLDS, ids=str)
-BUDGET = "22nfe"
+STAGES = 22
 Elsewhere = Callable[[int, int], Path]
 
 
 def task(world: World, search: Listed, workers: int) -> Task:
-    settings = world.settings(search.spec, BUDGET).model_dump()
+    settings = world.settings(search.spec, world.budget(STAGES)).model_dump()
     prompts = [prompt_record(prompt) for prompt in world.prompts]
     return Task(f"{world}-{search}", prompts, settings, workers)
 
@@ -41,8 +39,13 @@ def elsewhere(
         if (hash_seed, workers) not in made:
             out = tmp_path_factory.mktemp("elsewhere")
             # those that need torch come first: the server of workers loads it once for all
-            worlds = [placed(world) for world in WORLDS[::-1]]
-            tasks = [task(world, search, workers) for world in worlds for search in SEARCHES]
+            worlds = [placed(world) for world in [TEXT, *WORLDS[::-1]]]
+            tasks = [
+                task(world, search, workers)
+                for world in worlds
+                for search in SEARCHES
+                if search.fits(world)
+            ]
             subprocess.run(
                 [sys.executable, "-m", "tests.conformance.elsewhere", str(out)],
                 input=written(tasks),
@@ -56,8 +59,7 @@ def elsewhere(
     return make
 
 
-@each_search
-@each_world
+@each([TEXT, *WORLDS])
 @pytest.mark.parametrize("hash_seed", range(5))
 def test_under_any_hash_seed_the_files_are_the_same(
     hash_seed: int,
@@ -68,29 +70,27 @@ def test_under_any_hash_seed_the_files_are_the_same(
     elsewhere: Elsewhere,
 ) -> None:
     world = placed(world)
-    play(scratch, world.prompts, world.settings(search.spec, BUDGET))
+    play(scratch, world.prompts, world.settings(search.spec, world.budget(STAGES)))
     assert files(elsewhere(hash_seed, 1) / f"{world}-{search}") == files(scratch)
 
 
-@each_search
-@each_world
+@each([TEXT, *WORLDS])
 def test_three_workers_give_the_files_of_one(
     world: World, search: Listed, placed: Place, scratch: Path, elsewhere: Elsewhere
 ) -> None:
     world = placed(world)
-    play(scratch, world.prompts, world.settings(search.spec, BUDGET))
+    play(scratch, world.prompts, world.settings(search.spec, world.budget(STAGES)))
     found = elsewhere(0, 3) / f"{world}-{search}"
     assert results(found) == results(scratch)
     assert (found / "journal").read_bytes().count(b"\n") == len(lines(scratch)) + 1
 
 
-@each_search
-@each_world
+@each([TEXT, VOTES, *WORLDS])
 def test_the_order_of_prompts_changes_nothing_of_any_of_them(
     world: World, search: Listed, placed: Place, scratch: Path
 ) -> None:
     world = placed(world)
-    settings = world.settings(search.spec, BUDGET)
+    settings = world.settings(search.spec, world.budget(STAGES))
     one, other = scratch / "one", scratch / "other"
     play(one, world.prompts, settings)
     play(other, world.prompts[::-1], settings)
