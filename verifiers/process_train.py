@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
+from transformers.utils import logging
 
 from noise_search.errors import UserError
 from noise_search.verifiers.process_models import Encoded, TokenClassification
@@ -28,6 +32,7 @@ _BETAS, _DROPOUT = (0.9, 0.95), 0.05
 _WARMUP = 0.1
 _PATIENCE = 3
 _POOL = 8
+_EVERY = 100
 _DROPOUTS = ("classifier_dropout", "attention_dropout", "hidden_dropout")
 
 
@@ -97,12 +102,12 @@ def new_model(base: str | Path, seed: int) -> TokenClassification:
     """
     known: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
-        config = AutoConfig.from_pretrained(base, num_labels=1, **known)
-        for name in _DROPOUTS:
-            if name == "classifier_dropout" or hasattr(config, name):
-                setattr(config, name, _DROPOUT)
-        tokenizer = AutoTokenizer.from_pretrained(base, **known)
-        with torch.random.fork_rng(devices=[]):
+        with _quietly(), torch.random.fork_rng(devices=[]):
+            config = AutoConfig.from_pretrained(base, num_labels=1, **known)
+            for name in _DROPOUTS:
+                if name == "classifier_dropout" or hasattr(config, name):
+                    setattr(config, name, _DROPOUT)
+            tokenizer = AutoTokenizer.from_pretrained(base, **known)
             torch.manual_seed(seed)
             model = AutoModelForTokenClassification.from_pretrained(
                 base, config=config, dtype=torch.float32, use_safetensors=True, **known
@@ -115,6 +120,20 @@ def new_model(base: str | Path, seed: int) -> TokenClassification:
             module.p = _DROPOUT
     model.config.use_cache = False
     return TokenClassification(model, tokenizer)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """No bars, and no report of a head that is new on purpose; put back as they were."""
+    shown, told = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(told)
+        if shown:
+            logging.enable_progress_bar()
 
 
 def encode(
@@ -162,7 +181,8 @@ def fit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
         for epoch in range(1, plan.epochs + 1):
-            seen = _epoch(convention, train, plan.batch, rng, optimizer, schedule)
+            batches = _batches(train, plan.batch, rng)
+            seen = _epoch(convention, batches, optimizer, schedule, say)
             losses.append((seen, _loss_of(convention, held_out)))
             say(f"epoch {epoch}: loss {seen:.4f}, held out {losses[-1][1]:.4f}")
             if best == 0 or losses[-1][1] < losses[best - 1][1]:
@@ -191,16 +211,15 @@ def log_odds(convention: TokenClassification, examples: Sequence[Example]) -> li
 
 def _epoch(
     convention: TokenClassification,
-    train: Sequence[Example],
-    batch: int,
-    rng: np.random.Generator,
+    batches: Iterable[list[Example]],
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LambdaLR,
+    say: Callable[[str], object],
 ) -> float:
     """One pass; the mean loss of a step on the way."""
     convention.model.train()
-    total, count = 0.0, 0
-    for examples in _batches(train, batch, rng):
+    total, count, lately = 0.0, 0, deque[float](maxlen=_EVERY)
+    for number, examples in enumerate(batches, 1):
         labels = _labels(examples)
         with torch.autocast(convention.model.device.type, torch.bfloat16):
             logits = _logits(convention, examples)
@@ -210,7 +229,10 @@ def _epoch(
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
-        total, count = total + float(loss.detach()) * len(labels), count + len(labels)
+        lately.append(float(loss.detach()))
+        total, count = total + lately[-1] * len(labels), count + len(labels)
+        if number % _EVERY == 0:
+            say(f"{number:,} batches: loss {fmean(lately):.4f}")
     return total / count
 
 
