@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from noise_search.budget import SPOKEN
 from noise_search.candidate import Candidate
 from noise_search.pipelines.shapes.scenes import CATEGORIES, parse
 
@@ -77,27 +78,29 @@ class Progress:
     def __init__(self, every: float = 30.0) -> None:
         self._every = every
 
-    def begin(self, label: str, total_nfe: int | None) -> None:
+    def begin(self, label: str, total: int | None, unit: str = "nfe") -> None:
         """Count anew."""
-        self._label, self._total = label, total_nfe
-        self._nfe = 0
+        self._label, self._total, self._unit = label, total, unit
+        self._said_unit = SPOKEN[unit].split()[0]
+        self._spent = 0
         self._began = self._said = time.monotonic()
-        print(f"{label}, about {total_nfe or 0:,} NFE", flush=True)
+        print(f"{label}, about {total or 0:,} {self._said_unit}", flush=True)
 
     def candidate(self, candidate: Candidate) -> None:
         """Count, and say so now and then."""
-        self._nfe += candidate.cost.nfe
+        self._spent += getattr(candidate.cost, self._unit)
         now = time.monotonic()
         if now - self._said >= self._every:
             self._said = now
-            speed = self._nfe / (now - self._began)
-            left = (self._total or self._nfe) - self._nfe
+            speed = self._spent / (now - self._began)
+            left = (self._total or self._spent) - self._spent
             print(
-                f"{self._nfe:,} NFE, {speed:.0f} NFE/s, {left / speed / 60:.0f} min left",
+                f"{self._spent:,} {self._said_unit}, {speed:.0f} a second, "
+                f"{left / speed / 60:.0f} min left",
                 flush=True,
             )
 
     def end(self) -> None:
         """Say where it got."""
         seconds = time.monotonic() - self._began
-        print(f"{self._label}: {self._nfe:,} NFE in {seconds:.0f} s", flush=True)
+        print(f"{self._label}: {self._spent:,} {self._said_unit} in {seconds:.0f} s", flush=True)
