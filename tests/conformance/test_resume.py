@@ -91,6 +91,8 @@ def ends_of_lines(data: bytes) -> list[int]:
 def test_cut_after_any_line_it_goes_on_to_the_same_files(
     world: World, search: Listed, placed: Place, scratch: Path
 ) -> None:
+    if world.writes:  # one prompt: a model is loaded for each cut
+        world = replace(world, texts=world.texts[:1])
     run = Broken.of(placed(world), search.spec, scratch)
     for cut in ends_of_lines(run.journal):
         run.check(cut, scratch / "resumed")
@@ -139,7 +141,9 @@ def test_latents_that_were_lost_cost_overhead_and_change_nothing_else(
         assert lines(out) == lines(run.whole)
         assert again["results"] == whole["results"]
         assert again["spent"] == total([whole["spent"], again["overhead"]])
-        assert tally.work == run.lost(cut) + again["overhead"].get("nfe", 0)
+        made = run.lost(cut) + again["overhead"].get("nfe", 0)
+        # siblings walk what they have in common side by side: equal rows, that count as one
+        assert tally.work <= made if "beam" in search.spec else tally.work == made
 
 
 def drive(world: World, settings: Settings, folder: Path) -> list[Candidate]:
@@ -155,7 +159,7 @@ def drive(world: World, settings: Settings, folder: Path) -> list[Candidate]:
 
 
 def check_bytes(world: World, search: Listed, scratch: Path, every: int) -> None:
-    """Cut a small run at every so many bytes."""
+    """Cut a small run at every so many bytes; at about a thousand places of a longer one."""
 
     def essence(candidates: list[Candidate]) -> list[Any]:
         return [candidate_record(c) for c in candidates]
@@ -164,7 +168,7 @@ def check_bytes(world: World, search: Listed, scratch: Path, every: int) -> None
     whole = essence(drive(world, settings, scratch))
     data = (scratch / "journal").read_bytes()
     assert data.count(b"\n") == len(whole) + 1
-    for cut in range(0, len(data), every):
+    for cut in range(0, len(data), max(every, len(data) // 1000)):
         (scratch / "journal").write_bytes(data[:cut])
         assert essence(drive(world, settings, scratch)) == whole
         assert (scratch / "journal").read_bytes() == data
