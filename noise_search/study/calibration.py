@@ -112,7 +112,7 @@ def calibration_png(bins: Sequence[Bin], caption: str) -> bytes:
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
     figure.subplots_adjust(left=0.15, right=0.96, top=0.93, bottom=0.15, hspace=0.1)
     top.plot([0, 1], [0, 1], color=FAINT, linewidth=0.9, linestyle=":")
-    top.text(0.06, 0.115, "perfect", color=GREY, fontsize=8.5, rotation=45, va="bottom")
+    top.text(0.02, 0.94, "dotted: perfect", color=GREY, fontsize=8.5)
     there = [(b.predicted, b.observed) for b in bins if b.size]
     x, y = [p for p, _ in there], [o for _, o in there]
     top.plot(x, y, color=PALETTE[0], linewidth=1.9, marker="o", markersize=5)
