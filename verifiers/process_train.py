@@ -19,28 +19,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForTokenClassification,
-    AutoTokenizer,
-)
+from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
 from transformers.utils import logging
 
 from noise_search.errors import UserError
 from noise_search.verifiers.process_models import Encoded, TokenClassification
 
-__all__ = [
-    "Example",
-    "Fitted",
-    "Plan",
-    "encode",
-    "fit",
-    "load_teacher",
-    "log_odds",
-    "new_model",
-    "rate_of",
-]
+__all__ = ["Example", "Fitted", "Plan", "encode", "fit", "log_odds", "new_model", "rate_of"]
 
 _RATE, _WIDTH = 3e-5, 4096
 _BETAS, _DROPOUT = (0.9, 0.95), 0.05
@@ -61,9 +46,6 @@ class Plan:
         batch: solutions of a step of training.
         freeze: train the head alone.
         tails: learn from the rollouts too, whose steps are labelled by one verdict each.
-        imitate: learn besides, at every other token of a solution, how likely the language model
-            finds that token. A small model has to learn to doubt single results before it can
-            doubt a step, and labels of steps say too little of them.
         seed: of the head's first weights, of dropout and of the order of batches.
         device: where it is trained.
     """
@@ -73,7 +55,6 @@ class Plan:
     batch: int = 128
     freeze: bool = False
     tails: bool = False
-    imitate: bool = False
     seed: int = 0
     device: str = "cpu"
 
@@ -82,12 +63,11 @@ class Plan:
 class Example:
     """A solution as a model reads it, and the labels of its steps, or of the last ones, in [0, 1].
 
-    What is encoded has an end a label; the solution itself begins at the token `begin`.
+    What is encoded has an end a label.
     """
 
     encoded: Encoded
     labels: tuple[float, ...]
-    begin: int
 
 
 @dataclass(frozen=True)
@@ -103,25 +83,6 @@ class Fitted:
     lr: float
     losses: list[tuple[float, float]]
     best: int
-
-
-def load_teacher(folder: str, convention: TokenClassification, device: str) -> Any:
-    """The causal language model of a folder or of the local cache, to be imitated.
-
-    Raises:
-        UserError: it is not there, or its tokens are others.
-    """
-    known: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        with _quietly():
-            tokenizer = AutoTokenizer.from_pretrained(folder, **known)
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **known)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        said = " ".join(str(error).split())[:160]
-        raise UserError(f"imitate: {folder!r} cannot be loaded: {said}") from None
-    if tokenizer.get_vocab() != convention.tokenizer.get_vocab():
-        raise UserError(f"imitate: {folder!r} has other tokens than the model that is trained")
-    return model.eval().requires_grad_(False).to(device)
 
 
 def rate_of(width: int) -> float:
@@ -181,11 +142,11 @@ def encode(
     """A labelled solution as the model reads it; None if it is empty or longer than it can read."""
     if not "".join(steps).strip():
         return None  # a model of rewards is asked about no such text
-    encoded = convention.encode(question, ["", *steps])  # the first ends with the question
+    encoded = convention.encode(question, steps)
     if convention.longest is not None and len(encoded.tokens) > convention.longest:
         return None
-    ends = encoded.ends[1 + len(steps) - len(labels) :]
-    return Example(Encoded(encoded.tokens, ends), tuple(labels), encoded.ends[0] + 1)
+    ends = encoded.ends[len(steps) - len(labels) :]
+    return Example(Encoded(encoded.tokens, ends), tuple(labels))
 
 
 def fit(
@@ -194,7 +155,6 @@ def fit(
     held_out: Sequence[Example],
     plan: Plan,
     say: Callable[[str], object] = lambda _: None,
-    teacher: Any = None,
 ) -> Fitted:
     """Train in place, and keep the weights of the epoch with the least loss on what is held out.
 
@@ -207,7 +167,6 @@ def fit(
         held_out: what decides when to end.
         plan: how.
         say: told of each epoch.
-        teacher: the language model that is imitated, if one is.
     """
     model = convention.model.to(plan.device)
     lr = rate_of(_width(model)) if plan.lr is None else plan.lr
@@ -223,7 +182,7 @@ def fit(
         torch.manual_seed(plan.seed)
         for epoch in range(1, plan.epochs + 1):
             batches = _batches(train, plan.batch, rng)
-            seen = _epoch(convention, batches, optimizer, schedule, say, teacher)
+            seen = _epoch(convention, batches, optimizer, schedule, say)
             losses.append((seen, _loss_of(convention, held_out)))
             say(f"epoch {epoch}: loss {seen:.4f}, held out {losses[-1][1]:.4f}")
             if best == 0 or losses[-1][1] < losses[best - 1][1]:
@@ -256,7 +215,6 @@ def _epoch(
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LambdaLR,
     say: Callable[[str], object],
-    teacher: Any,
 ) -> float:
     """One pass; the mean loss of a step on the way."""
     convention.model.train()
@@ -264,11 +222,9 @@ def _epoch(
     for number, examples in enumerate(batches, 1):
         labels = _labels(examples)
         with torch.autocast(convention.model.device.type, torch.bfloat16):
-            rows = _rows(convention, examples)
-        loss = _entropy(_at_ends(rows, examples).float().cpu(), labels, reduction="mean")
-        (
-            loss if teacher is None else loss + _imitation(rows, convention, examples, teacher)
-        ).backward()
+            logits = _logits(convention, examples)
+        loss = _entropy(logits.float().cpu(), labels, reduction="mean")
+        loss.backward()
         nn.utils.clip_grad_norm_(convention.model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
@@ -302,50 +258,22 @@ def _loss_of(convention: TokenClassification, examples: Sequence[Example]) -> fl
 
 
 def _logits(convention: TokenClassification, examples: Sequence[Example]) -> Tensor:
-    """The logits (S,) of the steps of all examples, in order."""
-    return _at_ends(_rows(convention, examples), examples)
-
-
-def _rows(convention: TokenClassification, examples: Sequence[Example]) -> Tensor:
-    """The logits (B, L) at all tokens; texts are padded at the end."""
-    inputs, mask = _padded(convention, examples)
-    logits: Tensor = convention.model(input_ids=inputs, attention_mask=mask).logits
-    return logits[..., 0]
-
-
-def _padded(convention: TokenClassification, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
-    """Tokens and mask, both (B, L) int64."""
+    """The logits (S,) of the steps of all examples, in order; texts are padded at the end."""
     longest = max(len(example.encoded.tokens) for example in examples)
-    inputs = torch.full((len(examples), longest), convention.tokenizer.pad_token_id or 0)
+    pad = convention.tokenizer.pad_token_id or 0
+    inputs = torch.full((len(examples), longest), pad)
     mask = torch.zeros((len(examples), longest), dtype=torch.long)
+    places: list[int] = []
     for row, example in enumerate(examples):
         tokens = example.encoded.tokens
         inputs[row, : len(tokens)] = torch.tensor(tokens)
         mask[row, : len(tokens)] = 1
-    return inputs.to(convention.model.device), mask.to(convention.model.device)
-
-
-def _at_ends(rows: Tensor, examples: Sequence[Example]) -> Tensor:
-    """Of (B, L) those at the ends of steps, (S,)."""
-    length = rows.shape[1]
-    places = [row * length + end for row, e in enumerate(examples) for end in e.encoded.ends]
-    return rows.reshape(-1)[places]
-
-
-def _imitation(
-    rows: Tensor, convention: TokenClassification, examples: Sequence[Example], teacher: Any
-) -> Tensor:
-    """The cross-entropy of the teacher's chance of each token that ends no step."""
-    inputs, mask = _padded(convention, examples)
-    with torch.no_grad():
-        told = teacher(input_ids=inputs, attention_mask=mask).logits.float().log_softmax(-1)
-        chances = told[:, :-1].gather(-1, inputs[:, 1:, None])[..., 0].exp()
-    counts = mask[:, 1:].bool()
-    for row, example in enumerate(examples):
-        counts[row, : max(0, example.begin - 1)] = False
-        counts[row, [end - 1 for end in example.encoded.ends if end]] = False
-    # twice, as steps are few and their labels noisy beside tokens
-    return 2 * _entropy(rows[:, 1:].float()[counts], chances[counts], reduction="mean")
+        places += [row * longest + end for end in example.encoded.ends]
+    device = convention.model.device
+    logits: Tensor = convention.model(
+        input_ids=inputs.to(device), attention_mask=mask.to(device)
+    ).logits
+    return logits.reshape(-1)[places]
 
 
 def _labels(examples: Sequence[Example]) -> Tensor:

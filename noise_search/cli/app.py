@@ -160,7 +160,6 @@ def train_prm(
     train_batch: o.TrainBatch = None,
     freeze: o.Freeze = None,
     tails: o.Tails = None,
-    imitate: o.Imitate = None,
     seed: o.Seed = None,
     steps: o.Steps = None,
     temperature: o.Temperature = None,

@@ -232,7 +232,3 @@ Tails = Annotated[
     bool | None,
     _flag("--tails/--no-tails", " ", LEARNING, "Learn from the rollouts' own steps too."),
 ]
-Imitate = Annotated[
-    bool | None,
-    _flag("--imitate/--no-imitate", " ", LEARNING, "Learn the model's own doubts of tokens too."),
-]

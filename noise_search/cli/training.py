@@ -43,7 +43,6 @@ class TrainKeys(Keys):
     train_batch: int = Field(128, ge=1, le=100_000)
     freeze: bool = False
     tails: bool = False
-    imitate: bool = False
 
     @field_validator("samples", "rollouts", "epochs", "lr", "train_batch", mode="before")
     @classmethod
@@ -77,7 +76,6 @@ class TrainRequest:
             keys.train_batch,
             keys.freeze,
             keys.tails,
-            keys.imitate,
             self.settings.seed,
             self.settings.device,
         )

@@ -103,8 +103,7 @@ def train_prm(
     )
     write_steps(out / "steps.jsonl", found.solutions)
     tails = [s for s in found.tails if not s.held_out] if plan.tails else []
-    sources = (source, base_of(settings.model))
-    figures = _train(found.solutions, tails, sources, plan, out / MODEL, say)
+    figures = _train(found.solutions, tails, source, plan, out / MODEL, say)
     report = {
         "format": FORMAT,
         "base": source,
@@ -161,7 +160,7 @@ def most(settings: Settings, rolling: Rolling, questions: int) -> Estimate:
 def _train(
     solutions: Sequence[Solution],
     tails: Sequence[Solution],
-    sources: tuple[str, str],
+    source: str,
     plan: Plan,
     folder: Path,
     say: Callable[[str], object],
@@ -171,11 +170,9 @@ def _train(
 
     from noise_search.verifiers.process_files import load, save
     from noise_search.verifiers.process_models import TokenClassification
-    from noise_search.verifiers.process_train import encode, fit, load_teacher, new_model
+    from noise_search.verifiers.process_train import encode, fit, new_model
 
-    source, policy = sources
     convention = new_model(source, plan.seed)
-    teacher = load_teacher(policy, convention, plan.device) if plan.imitate else None
     train, held = _Split(), _Split()
     for solution in solutions:
         example = encode(convention, solution.question, solution.steps, solution.labels)
@@ -185,7 +182,7 @@ def _train(
         raise UserError(f"base: {source} can read no solution of one of the two splits")
     more = [encode(convention, s.question, s.steps, s.labels) for s in tails]
     learnt = [*train.examples, *(example for example in more if example is not None)]
-    fitted = fit(convention, learnt, held.examples, plan, say, teacher)
+    fitted = fit(convention, learnt, held.examples, plan, say)
     folder.parent.mkdir(parents=True, exist_ok=True)
     save(folder, convention.model.to(torch.float16), convention.tokenizer)
     saved = load(folder)
