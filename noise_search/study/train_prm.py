@@ -104,7 +104,7 @@ def train_prm(
     write_steps(out / "steps.jsonl", found.solutions)
     tails = [s for s in found.tails if not s.held_out] if plan.tails else []
     figures = _train(found.solutions, tails, source, plan, out / MODEL, say)
-    report = {
+    report: dict[str, Any] = {
         "format": FORMAT,
         "base": source,
         "settings": settings.model_dump(exclude={"search", "budget", "evaluate"}),
@@ -116,7 +116,7 @@ def train_prm(
         **figures,
         **found.facts,
     }
-    bins = report["steps"]["calibration"]
+    bins: list[dict[str, Any]] = report["steps"]["calibration"]
     count = sum(b["size"] for b in bins)
     caption = f"{count:,} steps, {rolling.rollouts} rollouts each; below: how many in each bin"
     write_bytes(out / "calibration.png", _picture(bins, caption))
