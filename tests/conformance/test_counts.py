@@ -42,7 +42,7 @@ def test_calls_counted_at_model_and_verifier_equal_the_ledger_and_pass_no_limit(
         if fast:
             assert tally.agrees(spent)
         elif not world.writes:
-            assert set(tally.widths) == {settings.batch * spent.forwards // spent.nfe}
+            assert set(tally.widths) == {(settings.batch or 1) * spent.forwards // spent.nfe}
         assert spent.record() == total([whole["overhead"], *(line["cost"] for line in lines(out))])
         for result in results:
             assert result.best is not None

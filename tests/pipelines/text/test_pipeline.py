@@ -43,7 +43,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def opened(folder: Path, book: Book, **text: Any) -> TextPipeline:
     """The pipeline of a model that was just loaded."""
     writing = TextOptions(**{"max_tokens": MOST, "step_tokens": 8, **text})
-    pipeline: Any = load(f"hf:{folder}", Options(book=book, width=4, threads=1, text=writing))
+    pipeline = load(f"hf:{folder}", Options(book=book, width=4, threads=1, text=writing))
+    assert isinstance(pipeline, TextPipeline)
     return pipeline
 
 
@@ -145,7 +146,7 @@ def test_siblings_share_what_came_before_and_differ_after_it(desk: Desk) -> None
 
 def test_a_lookahead_is_judged_and_paid_but_not_kept(desk: Desk) -> None:
     for n in range(20):
-        near, far = made(*(Start(Tokens(n), until=1, lookahead=ahead) for ahead in (0, 2)))
+        near, far = desk.made(*(Start(Tokens(n), until=1, lookahead=ahead) for ahead in (0, 2)))
         assert near.text == far.text
         if not near.finished:
             assert far.cost.tokens_out > near.cost.tokens_out
