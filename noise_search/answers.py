@@ -198,11 +198,12 @@ _THOUSANDS = re.compile(r"(?<=\d)(?:\\,|\{,\})(?=\d{3}(?!\d))", re.ASCII)
 _SPACES = re.compile(r"\\[,;: ]|~")
 # A blank tells two words apart, and a list from a number: (1, 200) is not 1,200.
 _BLANK = re.compile(r"(?<![\w.,]) | (?![\w])|(?<=,) (?!\d{3}(?!\d))|(?<=\.) (?!\d)")
+_INNER = r"\{((?:[^{}]|\{[^{}]*\})*)\}"  # braces may hold braces, \text{\frac{1}{2}}
 _WRAPPED = re.compile(
     r"\$\$?((?:\\.|[^$\\])*)\$\$?"  # $...$
     r"|\\[(\[]((?:(?!\\[()\[\]]).)*)\\[)\]]"  # \(...\) and \[...\]
-    r"|\\(?:text(?:bf|it|rm)?|math(?:bf|it|rm)|mbox|boxed)\{([^{}]*)\}"
-    r"|\{([^{}]*)\}"
+    rf"|\\(?:text(?:bf|it|rm)?|math(?:bf|it|rm)|mbox|boxed){_INNER}"
+    rf"|{_INNER}"
     r"|\*\*([^*]+)\*\*"
 )
 

@@ -239,8 +239,11 @@ def _same_run(path: Path, record: Json, run: Json) -> None:
     was = record["run"]
     now = json.loads(json.dumps(run))
     for key in [*was, *now]:
-        if was.get(key) != now.get(key):
-            raise UserError(
-                f"{path.parent} holds a run with {key}={was.get(key)!r}, not {now.get(key)!r}; "
-                "choose another folder"
-            )
+        if was.get(key) == now.get(key):
+            continue
+        if key == "prompts":
+            raise UserError(f"{path.parent} holds a run of other prompts; choose another folder")
+        raise UserError(
+            f"{path.parent} holds a run with {key}={was.get(key)!r}, not {now.get(key)!r}; "
+            "choose another folder"
+        )

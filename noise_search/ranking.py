@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from math import fsum
+from math import fsum, inf
 from typing import Literal, Protocol
 
 from noise_search.candidate import Candidate
@@ -55,6 +55,8 @@ def voting(ranking: Ranking, final: Final, found: Sequence[Candidate]) -> list[C
     `best` goes by score alone. `weighted` puts the answer with the largest sum of scores first,
     and the highest-scoring candidate first within it; `majority` the most frequent answer, and
     within it the order given. Of equal answers the first found wins; without an answer is last.
+    A sum of scores is meant for scores above 0, such as probabilities: below it an answer that is
+    found often would count for less.
     """
     ends = [c for c in dict.fromkeys(found) if c.finished]
     if final == "best":
@@ -72,4 +74,8 @@ def voting(ranking: Ranking, final: Final, found: Sequence[Candidate]) -> list[C
 
 
 def _sum(ranking: Ranking, group: Sequence[Candidate]) -> float:
-    return fsum(key[0] for key in ranking.keys(group))
+    scores = [key[0] for key in ranking.keys(group)]
+    try:
+        return fsum(scores)
+    except OverflowError:
+        return inf if fsum(score / len(scores) for score in scores) > 0 else -inf

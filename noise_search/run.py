@@ -6,6 +6,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Protocol
 
 from noise_search.budget import ZERO, Cost, Ledger, Limits, Purse
@@ -159,6 +160,21 @@ class _Live:
             if ask is not None and self.task.knows(ask):
                 self.listed.setdefault(ask.name, self.task.conversation.known[ask.name])
 
+    def stop(self) -> None:
+        """Ask the search for its verdict on what there is."""
+        self.settle()
+        known = self.task.conversation.known
+        told = takewhile(lambda ask: ask is None or ask.name in known, self.asks())
+        pairs = zip(told, self.moves or [], strict=False)
+        found = [_itself(move) if ask is None else known[ask.name] for ask, move in pairs]
+        try:
+            self.search.throw(Spent(found, self.reason))
+        except StopIteration as end:
+            self.result = end.value
+        except Spent:
+            pass
+        self.moves = None
+
     @property
     def held_up(self) -> bool:
         """Whether it waits for a purse."""
@@ -228,6 +244,10 @@ class Run:
             purse: what they spend together, in place of limits of their own.
         """
         lives = [self._begin(job, purse) for job in jobs]
+        homes: dict[Name, World] = {}
+        for life in lives:
+            if homes.setdefault(life.job.prompt.name, life.world) is not life.world:
+                raise ValueError(f"prompt {life.job.prompt.name} is in two worlds; rename one")
         if purse is not None:
             if self.pool is not None:
                 raise ValueError("a purse is shared by all searches; they cannot wait for another")
@@ -245,7 +265,7 @@ class Run:
                         life.advance([])
         except Stop:
             for life in lives:
-                life.settle()
+                life.stop()
         finally:
             for life in lives:
                 life.search.close()

@@ -20,7 +20,8 @@ def within(search: Search, task: Task) -> Search:
     Moves are priced, and passed on in as many rounds as the ledger can pay for. When it cannot
     pay for the next one, `Spent` is thrown at the search's yield with what was found. A search
     may make a verdict of that, or let it pass; it may not go on for ever without spending. Where
-    the task waits for a purse, no moves are passed on once before that.
+    the task waits for a purse, no moves are passed on once before that. `Spent` that is thrown in
+    from outside is handed to the search for its verdict.
     """
     idle = 0
     reason = None
@@ -29,16 +30,23 @@ def within(search: Search, task: Task) -> Search:
         while True:
             found: list[Candidate] = []
             idle += 1
+            if not moves and task.waits:
+                yield []  # something within waits
             while len(found) < len(moves):
                 bought, new = _affordable(moves[len(found) :], task)
                 if not bought and task.waits:
-                    yield []  # held up, until a purse gives out more
+                    yield []  # until a purse gives out more
                     bought, new = _affordable(moves[len(found) :], task)
                 if not bought:
                     break
-                part = yield bought
+                try:
+                    part = yield bought
+                except Spent as stop:
+                    reason = stop.reason
+                    search.throw(Spent(found + stop.found, stop.reason))
+                    return []  # it would go on
                 for name, candidate in zip(new, part, strict=True):
-                    if name is not None:
+                    if name is not None and candidate.cost:
                         task.ledger.charge(candidate.cost)
                         idle = 0
                 found += part

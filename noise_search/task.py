@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from noise_search.budget import ZERO, Cost, Ledger
+from noise_search.budget import ZERO, Cost, Ledger, Reserve
 from noise_search.candidate import Candidate
 from noise_search.errors import UserError
 from noise_search.moves import Continue, Move
@@ -141,13 +141,20 @@ class Task:
 
     def keeping(self, reserve: Cost) -> Task:
         """This task anew, with the same random numbers and so much of the budget kept back."""
-        left = {name: max(0, n - getattr(reserve, name)) for name, n in self.left().items()}
-        return Task(self.conversation, Ledger(left), self._path)
+        task = Task(self.conversation, Reserve(self.ledger, reserve), self._path)
+        task.waits = self.waits
+        return task
 
-    def share(self, word: str, parts: int) -> Task:
-        """A task with its own random numbers and one of equal parts of what is left."""
-        left = {name: n // parts for name, n in self.left().items()}
-        return Task(self.conversation, Ledger(left), (*self._path, word))
+    def apart(self, word: str, ledger: Ledger) -> Task:
+        """A task with its own random numbers, that waits for more than its ledger holds."""
+        task = Task(self.conversation, ledger, (*self._path, word))
+        task.waits = True
+        return task
+
+    def release(self) -> None:
+        """Give back what was kept back."""
+        if isinstance(self.ledger, Reserve):
+            self.ledger.release()
 
     def fresh(self) -> Recipe:
         """A new noise: Gaussian, or the random numbers of a new text."""

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
+
+_DATE = datetime(2024, 7, 26, tzinfo=UTC)
+TIMELESS: Mapping[str, Any] = {
+    "date_string": _DATE.strftime("%d %b %Y"),
+    "strftime_now": _DATE.strftime,
+}
+"""Variables of chat templates that would read the clock: a context must be the same tomorrow."""
 
 
 class Step(NamedTuple):

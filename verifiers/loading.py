@@ -60,9 +60,9 @@ def from_callable(
     return Custom(function, name or str(getattr(function, "__name__", "custom")), batch)
 
 
-OF_TEXTS = frozenset({"arithmetic", "exact", "math", "prm", "prm-random"})
+TEXT_JUDGES = frozenset({"arithmetic", "exact", "math", "prm", "prm-random"})
 """Verifiers that judge texts alone,"""
-OF_PICTURES = frozenset({"clip", "shapes", "shapes-clip", "shapes-clip-weak"})
+PICTURE_JUDGES = frozenset({"clip", "shapes", "shapes-clip", "shapes-clip-weak"})
 """and those that judge pictures alone; nothing is known of other packages'."""
 
 
@@ -79,7 +79,7 @@ def check_medium(text: str, *, writes: bool, model: str, key: str) -> None:
         UserError: one judges pictures, the other writes, or the other way round.
     """
     name = check_name("verifier", text).name
-    if name in (OF_PICTURES if writes else OF_TEXTS):
+    if name in (PICTURE_JUDGES if writes else TEXT_JUDGES):
         judges, makes = ("pictures", "texts") if writes else ("texts", "pictures")
         raise UserError(f"{key}: {name} judges {judges}; {model} makes {makes}")
 

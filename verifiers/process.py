@@ -143,7 +143,13 @@ def _steps(sample: Sample) -> list[str]:
         raise ValueError("scores the steps of a text, and this is a picture")
     if not sample.text.words.strip():
         raise ValueError("there is no step to score yet")
-    return [step.words for step in sample.text.steps]
+    joined: list[str] = []
+    for words, _ in sample.text.steps:
+        if joined and not (words.strip() and joined[-1].strip()):
+            joined[-1] += words  # a blank step, such as the end of the text alone, is none
+        else:
+            joined.append(words)
+    return joined
 
 
 def _chance(purpose: str, sample: Sample) -> float:

@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, 
 from transformers.models.qwen2.modeling_qwen2 import Qwen2PreTrainedModel
 
 from noise_search.errors import UserError
+from noise_search.text import TIMELESS
 
 __all__ = [
     "Convention",
@@ -136,7 +137,7 @@ class TokenClassification(_Model):
         if chat:
             turn = [{"role": "user", "content": question}]
             before = self.tokenizer.apply_chat_template(
-                turn, tokenize=False, add_generation_prompt=True
+                turn, tokenize=False, add_generation_prompt=True, **TIMELESS
             )
         found = self.tokenizer(
             before + "".join(steps), add_special_tokens=not chat, return_offsets_mapping=True
@@ -254,7 +255,7 @@ class ProcessHead(_Model):
             {"role": "user", "content": question},
             {"role": "assistant", "content": "".join(w.strip() + self.step for w in steps)},
         ]
-        text = self.tokenizer.apply_chat_template(turns, tokenize=False)
+        text = self.tokenizer.apply_chat_template(turns, tokenize=False, **TIMELESS)
         return self._marked(text, self._mark, len(steps))
 
     def log_odds(self, encoded: Encoded) -> list[float]:

@@ -47,6 +47,32 @@ class Ledger:
         }
 
 
+class Reserve(Ledger):
+    """A view of another ledger, of which so much is kept back until it is released.
+
+    Args:
+        whole: what really pays; whoever charges this one charges that too.
+        kept: what is kept back.
+    """
+
+    def __init__(self, whole: Ledger, kept: Cost) -> None:
+        super().__init__()
+        self.whole = whole
+        self.kept = kept
+
+    def affords(self, cost: Cost) -> bool:
+        """Whether this cost would leave what is kept back."""
+        return not cost or self.whole.affords(cost + self.kept)
+
+    def left(self) -> dict[str, int]:
+        """What remains of the whole, less what is kept back."""
+        return {n: max(0, left - getattr(self.kept, n)) for n, left in self.whole.left().items()}
+
+    def release(self) -> None:
+        """Keep nothing back any more."""
+        self.kept = ZERO
+
+
 class Purse:
     """One budget for many searches, given out in epochs of equal parts.
 
@@ -72,6 +98,13 @@ class Purse:
         return {
             name: limit - sum(getattr(ledger.spent, name) for ledger in self.ledgers)
             for name, limit in self.limits.items()
+        }
+
+    def refill(self, left: Limits) -> None:
+        """Let so much be what nobody has spent."""
+        self.limits = {
+            name: n + sum(getattr(ledger.spent, name) for ledger in self.ledgers)
+            for name, n in left.items()
         }
 
     def give(self, waiting: Sequence[Ledger]) -> None:

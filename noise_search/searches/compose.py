@@ -34,9 +34,8 @@ def finished(
             released = any(c.finished for c in seen)
             seen.extend(found)
             if not released and any(c.finished for c in found):
-                inner.ledger.limits = dict(whole)
+                inner.release()
 
-        whole = task.left()
         try:
             handed = yield from within(watched(search(inner, *args, **kwargs), see), inner)
         except Spent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,12 +42,12 @@ class Bench:
     evaluator: Verifier | None
     ranking: Ranking
 
-    @property
+    @cached_property
     def problem(self) -> Judged:
         """Pipeline and verifier behind one door."""
         return Judged(self.pipeline, self.verifier)
 
-    @property
+    @cached_property
     def world(self) -> World:
         """Where its searches are held, for a run that has several worlds."""
         return World(self.problem, self.ranking, self.settings.batch or 1)

@@ -106,7 +106,6 @@ def drive(
         if watch.candidate(candidate) is False:
             raise Stop
 
-    check_prices(bench, jobs)
     overhead: list[Cost] = []
     run = Run(
         bench.problem,

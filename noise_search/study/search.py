@@ -14,7 +14,14 @@ from noise_search.noise import Book
 from noise_search.problem import Prompt, Verifier
 from noise_search.study.bench import Bench, assemble, complete, options_of, verifier_of
 from noise_search.study.folder import write_folder
-from noise_search.study.generate import conclude, drive, jobs_of, run_folder, run_header
+from noise_search.study.generate import (
+    check_prices,
+    conclude,
+    drive,
+    jobs_of,
+    run_folder,
+    run_header,
+)
 from noise_search.study.prompts import Row, name_prompts
 from noise_search.study.result import Result
 from noise_search.study.settings import Settings
@@ -144,6 +151,7 @@ def search(
         )
     else:
         bench = bench_of(completed, Book(), None)
+        check_prices(bench, jobs)
         results = conclude(bench, drive(bench, jobs, watch), completed.top_k, write_folder)
     return results[0] if alone else results
 

@@ -41,6 +41,7 @@ DEPTHS = range(2, 9)
 
 _LIMITS = {2: 20, 3: 50, 4: 100, 5: 200, 6: 400, 7: 700, 8: 999}
 _LARGEST = 9999
+_MOST_DIGITS = 30
 _MOST_FACTORS = 3
 _HELD_OUT_PERCENT = 12
 
@@ -93,6 +94,8 @@ def parse(text: str) -> Expression:
         ValueError: if ``text`` is not one, in one line that says what is wrong with it.
     """
     pieces = _PIECE.findall(text)
+    if max(map(len, pieces), default=0) > _MOST_DIGITS:
+        raise ValueError(f"a number of more than {_MOST_DIGITS} digits")
     strange = sorted({piece for piece in pieces if piece[0] not in _KNOWN})
     if strange:
         named = ", ".join(map(repr, strange))

@@ -16,9 +16,8 @@ def bound(ask: Ask, most: int, step: int) -> int:
         most: tokens of a whole text.
         step: tokens of a step.
     """
-    return max(
-        1, min(most - len(kept_of(ask).tokens), (ask.until - ask.begin + ask.lookahead) * step)
-    )
+    steps = min(ask.until + ask.lookahead, ask.steps) - ask.begin
+    return max(1, min(most - len(kept_of(ask).tokens), steps * step))
 
 
 def kept_of(ask: Ask) -> Text:

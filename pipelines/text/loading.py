@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,8 @@ def arithmetic(spec: Spec, options: Options, /) -> Pipeline:
     """
     if spec.target is not None or spec.items:
         raise UserError(f"model {spec}: arithmetic has no variants")
+    if options.text.system is not None:
+        raise UserError("system: arithmetic is no chat model; it has no system line")
     from noise_search.pipelines.arithmetic.tokens import prompt_text
 
     model, tokenizer = _load(ARITHMETIC, spec, options)
@@ -182,7 +185,6 @@ def _load(source: str | Path, spec: Spec, options: Options) -> tuple[Any, Any]:
         UserError: they are not there, or not of a causal language model.
     """
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from noise_search.pipelines.loading import quietly
@@ -190,7 +192,7 @@ def _load(source: str | Path, spec: Spec, options: Options) -> tuple[Any, Any]:
     place = str(Path(source).expanduser()) if str(source)[0] in "./~" else str(source)
     known: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
-        with quietly():
+        with quietly(), _unsaid():
             tokenizer = AutoTokenizer.from_pretrained(place, **known)
             model, info = AutoModelForCausalLM.from_pretrained(
                 place,
@@ -201,10 +203,23 @@ def _load(source: str | Path, spec: Spec, options: Options) -> tuple[Any, Any]:
             )
         if missing := sorted(info["missing_keys"]):
             raise ValueError(f"its weights lack {missing[0]}")  # they would be random numbers
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # a folder can be wrong in any way
         said = " ".join(str(error).split())[:160]
         raise UserError(f"model {spec}: cannot be loaded without downloading: {said}") from None
     return model.eval().to(options.device), tokenizer
+
+
+@contextmanager
+def _unsaid() -> Iterator[None]:
+    """No reports of transformers while loading: what is wrong is told in one line."""
+    from transformers.utils import logging
+
+    told = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(told)
 
 
 def check_questions(prompts: Sequence[Prompt]) -> None:

@@ -31,6 +31,7 @@ from noise_search.text import Step, Text
 __all__ = ["Style", "TextPipeline"]
 
 _KEPT_CONTEXTS = 4096
+_TORN = "\ufffd"  # What the bytes of half a character are decoded to.
 
 
 @dataclass(frozen=True)
@@ -95,15 +96,17 @@ class TextPipeline:
         Raises:
             UserError: the question alone fills the model's context.
         """
-        read = 0
-        if ask.parent is None:
-            read = len(self._context(ask.prompt, [_words(c) for c in ask.about]))
-            if not ask.about and read >= self.decoder.room:
-                raise UserError(
-                    f"prompt {ask.prompt.text[:60]!r}: its {read:,} tokens leave no room in the "
-                    f"model's context of {self.decoder.room:,}"
-                )
-        return Cost(tokens_in=read, tokens_out=bound(ask, self.style.most, self.style.limits.step))
+        read = len(self._context(ask.prompt, [_words(c) for c in ask.about]))
+        if ask.parent is None and not ask.about and read >= self.decoder.room:
+            raise UserError(
+                f"prompt {ask.prompt.text[:60]!r}: its {read:,} tokens leave no room in the "
+                f"model's context of {self.decoder.room:,}"
+            )
+        most = min(self.style.most, self.decoder.room - read)
+        return Cost(
+            tokens_in=0 if ask.parent else read,
+            tokens_out=bound(ask, most, self.style.limits.step),
+        )
 
     def lane(self, ask: Ask) -> Hashable:
         """All in one: rows of a batch may begin and end where they like."""
@@ -111,13 +114,8 @@ class TextPipeline:
 
     def play(self, asks: Sequence[Ask]) -> tuple[list[Played], Cost]:
         """Write one batch of texts, in order. There is no overhead: a cache is not charged."""
-        paths = [self._path(ask) for ask in asks]
-        written = self._write([path for path in paths if self._fits(path)])
-        found = iter(written)
-        return [
-            self._played(ask, next(found)) if self._fits(path) else self._overflow(path)
-            for ask, path in zip(asks, paths, strict=True)
-        ], ZERO
+        written = self._write([self._path(ask) for ask in asks])
+        return [self._played(*pair) for pair in zip(asks, written, strict=True)], ZERO
 
     def picture(self, candidate: Candidate, prompt: Prompt) -> tuple[Text, Text, Cost]:
         """A candidate's text written again from its recipe alone, lookahead included.
@@ -135,6 +133,8 @@ class TextPipeline:
                 todo += [self.book[name] for name in missing]
                 continue
             path = todo.pop()
+            if path.name in made:
+                continue
             last = path == candidate.noise
             stage = candidate.stage if last else candidate.steps
             ahead = candidate.lookahead if last else 0
@@ -158,9 +158,15 @@ class TextPipeline:
         return text
 
     def _context(self, prompt: Prompt, attempts: Sequence[str]) -> list[int]:
+        """What a text is begun from: as many of the latest attempts as leave room to write."""
         key = (prompt.name, tuple(attempts))
         if key not in self._contexts:
-            self._contexts[key] = self.style.prompting(prompt, attempts)
+            most = self.decoder.room - min(self.style.most, self.decoder.room // 2)
+            shown, tokens = list(attempts), self.style.prompting(prompt, attempts)
+            while shown and len(tokens) > most:
+                shown = shown[1:]
+                tokens = self.style.prompting(prompt, shown)
+            self._contexts[key] = tokens
             while len(self._contexts) > _KEPT_CONTEXTS:
                 self._contexts.popitem(last=False)
         self._contexts.move_to_end(key)
@@ -169,17 +175,6 @@ class TextPipeline:
     def _path(self, ask: Ask) -> _Path:
         context = self._context(ask.prompt, [_words(c) for c in ask.about])
         return _Path(context, kept_of(ask), ask.noise, ask.until, ask.lookahead, ask.steps)
-
-    def _fits(self, path: _Path) -> bool:
-        return len(path.context) + len(path.kept.tokens) < self.decoder.room
-
-    def _overflow(self, path: _Path) -> Played:
-        tokens = len(path.context) + len(path.kept.tokens)
-        return Played(
-            ZERO,
-            failure=f"{tokens:,} tokens leave no room in the model's context of "
-            f"{self.decoder.room:,}",
-        )
 
     def _write(self, paths: Sequence[_Path]) -> list[tuple[Text, Text]]:
         """Each path's text, and the same with its lookahead."""
@@ -211,20 +206,24 @@ class TextPipeline:
 
     def _texts(self, row: Writing, path: _Path) -> tuple[Text, Text]:
         known = path.kept.steps
-        words = self._steps_words(row.steps, len(known))
+        words = self._steps_words(row.steps, len(known), ended=bool(row.ending))
         steps = [*known, *map(Step, words, row.steps[len(known) :])]
         ending = row.ending or ("length" if len(steps) >= path.steps else "")
-        seen = self._read(tuple(steps), ending)
+        seen = self._read(tuple(steps), ending, torn=row.ending == "length")
         return (seen if len(steps) <= path.until else seen.until(path.until)), seen
 
-    def _steps_words(self, steps: Sequence[tuple[int, ...]], known: int) -> list[str]:
+    def _steps_words(
+        self, steps: Sequence[tuple[int, ...]], known: int, *, ended: bool
+    ) -> list[str]:
         """The words of the steps from the known ones on, told apart in the whole text."""
         tokens = [token for step in steps[:known] for token in step]
-        before = self._decode(tokens)
+        before = self._decode(tokens).rstrip(_TORN)
         words: list[str] = []
         for step in steps[known:]:
             tokens += step
             whole = self._decode(tokens)
+            if step is not steps[-1] or not ended:
+                whole = whole.rstrip(_TORN)  # a character that the next step completes
             words.append(whole[len(before) :] if whole.startswith(before) else self._decode(step))
             before = whole
         return words
@@ -232,9 +231,15 @@ class TextPipeline:
     def _decode(self, tokens: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
-    def _read(self, steps: tuple[Step, ...], ending: str) -> Text:
-        text = Text(steps, None, ending)
-        return Text(steps, extract(text.words, self.style.answers), ending) if ending else text
+    def _read(self, steps: tuple[Step, ...], ending: str, *, torn: bool) -> Text:
+        """The text with its answer; of a step that was cut off only what has an end of its own."""
+        text, rule = Text(steps, None, ending), self.style.answers
+        if not ending:
+            return text
+        if not torn:
+            return Text(steps, extract(text.words, rule), ending)
+        whole = extract(text.words, "boxed") if rule in ("auto", "boxed") else None
+        return Text(steps, whole or extract(Text(steps[:-1]).words, rule), ending)
 
     def _played(self, ask: Ask, written: tuple[Text, Text]) -> Played:
         text, seen = written

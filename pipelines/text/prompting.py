@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from noise_search.errors import UserError
 from noise_search.problem import Prompt
+from noise_search.text import TIMELESS
 
 __all__ = ["AGAIN", "Chat", "Plain", "Prompting"]
 
@@ -65,7 +66,7 @@ class Chat:
         messages = [{"role": role, "content": words} for role, words in turns]
         try:
             text = self._tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True
+                messages, tokenize=False, add_generation_prompt=True, **TIMELESS
             )
         except Exception as error:  # a template is a program of its own
             said = " ".join(str(error).split())[:160]
