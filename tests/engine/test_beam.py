@@ -21,20 +21,21 @@ def rounds(scribe: Scribe, found: list[Candidate]) -> list[list[Candidate]]:
 @pytest.mark.parametrize(
     ("draws", "width"), [(8, 2), (8, 4), (9, 3), (4, 4), (1, 1), (6, 1), (7, 2)]
 )
-def test_the_best_of_those_under_way_go_on_each_in_several_ways(draws: int, width: int) -> None:
+def test_the_best_go_on_each_in_several_ways_and_what_ended_may_be_among_them(
+    draws: int, width: int
+) -> None:
     scribe = Scribe()
     found = outcome(f"beam(draws={draws},width={width})", PLENTY, scribe)
     told = rounds(scribe, found.candidates)
     assert len(told[0]) == draws
     assert all(c.stage == 1 and c.parent is None for c in told[0])
+    ended: list[Candidate] = []
     for before, after in zip(told, [*told[1:], []], strict=True):
-        live = sorted((c for c in before if not c.finished), key=lambda c: -c.scores["scribe"])
-        kept = list(dict.fromkeys(c.parent for c in after))
-        assert kept == [c.name for c in live[: len(kept)]]
-        assert len(kept) <= draws // width
-        assert [c.parent for c in after] == [name for name in kept for _ in range(width)]
+        ended += [c for c in before if c.finished]
+        pool = sorted({*before, *ended}, key=lambda c: -c.scores["scribe"])
+        kept = [c for c in pool[: draws // width] if not c.finished]
+        assert [c.parent for c in after] == [c.name for c in kept for _ in range(width)]
         assert all(c.stage == before[0].stage + 1 for c in after)
-    ended = [c for c in found.candidates if c.finished]
     assert found.found == sorted(ended, key=lambda c: -c.scores["scribe"])
     assert len({c.noise.name for c in found.candidates}) == len(found.candidates)
 
@@ -46,7 +47,7 @@ def test_where_none_ends_early_every_round_has_all_its_draws() -> None:
     assert [c.stage for c in found.found] == [STEPS] * 12
 
 
-def test_places_narrow_as_samples_end() -> None:
+def test_a_place_that_an_ended_sample_holds_goes_on_nowhere() -> None:
     scribe = Scribe(ends=lambda number: number % 3 == 0)
     found = outcome("beam(draws=16,width=2)", PLENTY, scribe)
     sizes = [len(batch) for batch in scribe.calls]

@@ -56,6 +56,24 @@ def test_on_texts_too_and_every_finished_one_is_handed_on(inner: str) -> None:
     assert found.spent.tokens_out <= 300
 
 
+def test_what_some_groups_leave_goes_to_the_others() -> None:
+    groups: list[Task] = []
+
+    def some(task: Task) -> Search:
+        """The first group never ends, the others after one sample."""
+        groups.append(task)
+        found = yield [Start(task.fresh())]
+        while task is groups[0]:
+            found = yield [Start(task.fresh())]
+        return found
+
+    toy = Toy()
+    job = Job(PROMPT, lambda task: diverse(task, some, groups=6), {"nfe": 8 * 12}, 8, 0)
+    [found] = Run(toy, BY_SCORE).drive([job])
+    assert [len(batch) for batch in toy.calls] == [6, *[1] * 6]
+    assert found.spent.nfe == 8 * 12
+
+
 def test_when_all_groups_have_ended_so_has_it() -> None:
     found = outcome("diverse(revise(sequential=1,parallel=1),groups=4)", 640)
     assert found.spent.nfe == 4 * 8
