@@ -136,6 +136,18 @@ def test_going_back_drops_the_last_steps_and_writes_others(
         assert again.text == desk.one(Continue(part, second)).text
 
 
+@given(seed=seeds, other=seeds)
+def test_to_go_back_stop_and_go_on_is_to_go_back_and_on(desk: Desk, seed: int, other: int) -> None:
+    parent = desk.one(Start(Tokens(seed), until=5))
+    back = parent.stage - 1
+    if back == 0:
+        return
+    whole = desk.one(Continue(parent, Tokens(other), rewind=back))
+    part = desk.one(Continue(parent, Tokens(other), until=2, rewind=back))
+    if not part.finished:  # it goes on by its own path, of which the part before is another's
+        assert essence(desk.one(Continue(part, part.noise))) == essence(whole)
+
+
 def test_siblings_share_what_came_before_and_differ_after_it(desk: Desk) -> None:
     part = next(c for n in range(99) if not (c := desk.one(Start(Tokens(n), until=2))).finished)
     siblings = desk.made(*(Continue(part, Tokens(100 + n)) for n in range(4)))
