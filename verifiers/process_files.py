@@ -20,6 +20,7 @@ import torch
 from transformers import AutoTokenizer
 
 from noise_search.errors import UserError, nearest
+from noise_search.verifiers.process_likelihood import Likelihood
 from noise_search.verifiers.process_models import (
     Convention,
     ProcessHead,
@@ -27,7 +28,7 @@ from noise_search.verifiers.process_models import (
     TokenClassification,
 )
 
-__all__ = ["SHIPPED", "ProcessModel", "find_folder", "load", "save"]
+__all__ = ["SHIPPED", "ProcessModel", "find_folder", "load", "save", "save_likelihood"]
 
 SHIPPED = Path(__file__).with_name("arithmetic_prm")
 """The process reward model of arithmetic that comes with the package."""
@@ -35,7 +36,7 @@ SHIPPED = Path(__file__).with_name("arithmetic_prm")
 _CARD = "process_reward.json"
 _FORMAT = 1
 _CONVENTIONS: Mapping[str, type[Convention]] = {
-    kind.name: kind for kind in (TokenClassification, StepTag, ProcessHead)
+    kind.name: kind for kind in (TokenClassification, Likelihood, StepTag, ProcessHead)
 }
 _ARCHITECTURES: Mapping[str, type[Convention]] = {
     "MistralForCausalLM": StepTag,
@@ -80,9 +81,18 @@ def save(folder: Path, model: Any, tokenizer: Any) -> None:
     Raises:
         UserError: the model has not one label, or the tokenizer is not a fast one.
     """
-    convention = TokenClassification(model, tokenizer)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    _write(folder, TokenClassification(model, tokenizer))
+
+
+def save_likelihood(folder: Path, convention: Likelihood) -> None:
+    """Write a language model and the head on it as :func:`load` reads them."""
+    _write(folder, convention)
+    convention.write_head(folder)
+
+
+def _write(folder: Path, convention: TokenClassification) -> None:
+    convention.model.save_pretrained(folder)
+    convention.tokenizer.save_pretrained(folder)
     card = {"format": _FORMAT, "convention": convention.name, "step": convention.step}
     (folder / _CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
@@ -103,6 +113,8 @@ def load(folder: Path) -> ProcessModel:
         local = {"local_files_only": True, "trust_remote_code": False}
         tokenizer = AutoTokenizer.from_pretrained(folder, **local)
         convention = kind(_network(kind, folder), tokenizer)
+        if isinstance(convention, Likelihood):
+            convention.read_head(folder)
     except UserError as error:
         raise UserError(f"{str(folder)!r}: {error}") from error
     except Exception as error:  # whatever the libraries raise at files that others wrote

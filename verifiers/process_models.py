@@ -30,10 +30,14 @@ __all__ = [
 
 
 class Encoded(NamedTuple):
-    """What a model reads: token ids, and at which of them the score of each step stands."""
+    """What a model reads: token ids, and at which of them the score of each step stands.
+
+    ``begin`` is the first token of the solution, where the convention tells it.
+    """
 
     tokens: tuple[int, ...]
     ends: tuple[int, ...]
+    begin: int = 0
 
 
 class Convention(Protocol):
@@ -149,7 +153,9 @@ class TokenClassification(_Model):
         begins = [begin for begin, _ in places]
         borders = accumulate((len(words) for words in steps), initial=len(before))
         last = [bisect_left(begins, border) - 1 for border in list(borders)[1:]]
-        return Encoded(tuple(found["input_ids"]), tuple(places[i][1] for i in last))
+        ends = tuple(places[i][1] for i in last)
+        first = min(bisect_left(begins, len(before)), len(places) - 1)
+        return Encoded(tuple(found["input_ids"]), ends, places[first][1])
 
     def log_odds(self, encoded: Encoded) -> list[float]:
         """The logits themselves."""

@@ -19,13 +19,30 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
 from transformers.utils import logging
 
 from noise_search.errors import UserError
+from noise_search.verifiers.process_likelihood import Likelihood
 from noise_search.verifiers.process_models import Encoded, TokenClassification
 
-__all__ = ["Example", "Fitted", "Plan", "encode", "fit", "log_odds", "new_model", "rate_of"]
+__all__ = [
+    "Example",
+    "Fitted",
+    "Plan",
+    "encode",
+    "fit",
+    "log_odds",
+    "new_likelihood",
+    "new_model",
+    "rate_of",
+    "read_features",
+]
 
 _RATE, _WIDTH = 3e-5, 4096
 _BETAS, _DROPOUT = (0.9, 0.95), 0.05
@@ -46,6 +63,8 @@ class Plan:
         batch: solutions of a step of training.
         freeze: train the head alone.
         tails: learn from the rollouts too, whose steps are labelled by one verdict each.
+        likelihood: leave the backbone as it is and learn a head on its hidden states and
+            log-probabilities.
         seed: of the head's first weights, of dropout and of the order of batches.
         device: where it is trained.
     """
@@ -55,6 +74,7 @@ class Plan:
     batch: int = 128
     freeze: bool = False
     tails: bool = False
+    likelihood: bool = False
     seed: int = 0
     device: str = "cpu"
 
@@ -122,6 +142,41 @@ def new_model(base: str | Path, seed: int) -> TokenClassification:
     return TokenClassification(model, tokenizer)
 
 
+def new_likelihood(base: str | Path) -> Likelihood:
+    """The causal language model of a folder or of the local cache, with a head yet to be fitted.
+
+    Raises:
+        UserError: it is not there, or no causal language model.
+    """
+    known: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        with _quietly():
+            tokenizer = AutoTokenizer.from_pretrained(base, **known)
+            model = AutoModelForCausalLM.from_pretrained(
+                base, dtype=torch.float32, use_safetensors=True, **known
+            )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        said = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"base {str(base)!r}: cannot be loaded as a language model: {said}"
+        ) from None
+    return Likelihood(model.eval().requires_grad_(False), tokenizer)
+
+
+def read_features(
+    convention: Likelihood, examples: Sequence[Example]
+) -> list[tuple[Tensor, Tensor]]:
+    """Features (S, D + 3) and labels (S) of the steps of each example; equal ones are read once."""
+    read: dict[Encoded, Tensor] = {}
+    found: list[tuple[Tensor, Tensor]] = []
+    for example in examples:
+        if example.encoded not in read:
+            read[example.encoded] = convention.features(example.encoded)
+        labels = torch.tensor(example.labels, dtype=torch.float64)
+        found.append((read[example.encoded], labels))
+    return found
+
+
 @contextmanager
 def _quietly() -> Iterator[None]:
     """No bars, and no report of a head that is new on purpose; put back as they were."""
@@ -146,7 +201,7 @@ def encode(
     if convention.longest is not None and len(encoded.tokens) > convention.longest:
         return None
     ends = encoded.ends[len(steps) - len(labels) :]
-    return Example(Encoded(encoded.tokens, ends), tuple(labels))
+    return Example(encoded._replace(ends=ends), tuple(labels))
 
 
 def fit(

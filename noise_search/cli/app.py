@@ -160,6 +160,7 @@ def train_prm(
     train_batch: o.TrainBatch = None,
     freeze: o.Freeze = None,
     tails: o.Tails = None,
+    likelihood: o.Likelihood = None,
     seed: o.Seed = None,
     steps: o.Steps = None,
     temperature: o.Temperature = None,

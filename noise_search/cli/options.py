@@ -228,6 +228,15 @@ Freeze = Annotated[
     bool | None,
     _flag("--freeze/--no-freeze", " ", LEARNING, "Train the head alone."),
 ]
+Likelihood = Annotated[
+    bool | None,
+    _flag(
+        "--likelihood/--no-likelihood",
+        " ",
+        LEARNING,
+        "Learn a head alone, on the base's hidden states and log-probabilities.",
+    ),
+]
 Tails = Annotated[
     bool | None,
     _flag("--tails/--no-tails", " ", LEARNING, "Learn from the rollouts' own steps too."),

@@ -43,6 +43,7 @@ class TrainKeys(Keys):
     train_batch: int = Field(128, ge=1, le=100_000)
     freeze: bool = False
     tails: bool = False
+    likelihood: bool = False
 
     @field_validator("samples", "rollouts", "epochs", "lr", "train_batch", mode="before")
     @classmethod
@@ -76,6 +77,7 @@ class TrainRequest:
             keys.train_batch,
             keys.freeze,
             keys.tails,
+            keys.likelihood,
             self.settings.seed,
             self.settings.device,
         )

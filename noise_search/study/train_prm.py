@@ -27,7 +27,8 @@ from noise_search.study.settings import Settings
 from noise_search.study.watch import Silent, Watcher
 
 if TYPE_CHECKING:
-    from noise_search.verifiers.process_train import Example, Fitted, Plan
+    from noise_search.verifiers.process_models import TokenClassification
+    from noise_search.verifiers.process_train import Example, Plan
 
 ROLLOUTS, MODEL = "rollouts", "model"
 """Folders of the rollouts' run and of the trained model, in that of the whole."""
@@ -166,13 +167,13 @@ def _train(
     say: Callable[[str], object],
 ) -> dict[str, Any]:
     """Train, save, and measure what was saved on the solutions held out; tails are only learnt."""
-    import torch
-
-    from noise_search.verifiers.process_files import load, save
+    from noise_search.verifiers.process_files import load
     from noise_search.verifiers.process_models import TokenClassification
-    from noise_search.verifiers.process_train import encode, fit, new_model
+    from noise_search.verifiers.process_train import encode, new_likelihood, new_model
 
-    convention = new_model(source, plan.seed)
+    convention: TokenClassification = (
+        new_likelihood(source) if plan.likelihood else new_model(source, plan.seed)
+    )
     train, held = _Split(), _Split()
     for solution in solutions:
         example = encode(convention, solution.question, solution.steps, solution.labels)
@@ -182,9 +183,8 @@ def _train(
         raise UserError(f"base: {source} can read no solution of one of the two splits")
     more = [encode(convention, s.question, s.steps, s.labels) for s in tails]
     learnt = [*train.examples, *(example for example in more if example is not None)]
-    fitted = fit(convention, learnt, held.examples, plan, say)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    save(folder, convention.model.to(torch.float16), convention.tokenizer)
+    training = _fit(convention, learnt, held.examples, plan, folder, say)
     saved = load(folder)
     if not isinstance(saved.convention, TokenClassification):
         raise TypeError("what was saved is a token classifier")
@@ -192,8 +192,39 @@ def _train(
     return {
         **_figures(train, _judge(saved.convention, held)),
         "unread": unread,
-        "training": {"texts": len(learnt), **_training(plan, fitted)},
+        "training": {"texts": len(learnt), **asdict(plan), **training},
         "version": saved.version,
+    }
+
+
+def _fit(
+    convention: TokenClassification,
+    learnt: Sequence[Example],
+    held_out: Sequence[Example],
+    plan: Plan,
+    folder: Path,
+    say: Callable[[str], object],
+) -> dict[str, Any]:
+    """Learn, save in float16, and say how it went."""
+    import torch
+
+    from noise_search.verifiers.process_files import save, save_likelihood
+    from noise_search.verifiers.process_likelihood import Likelihood, fit_head
+    from noise_search.verifiers.process_train import fit, read_features
+
+    if isinstance(convention, Likelihood):
+        read, unread = (read_features(convention, part) for part in (learnt, held_out))
+        losses = fit_head(convention, read, unread, say)
+        convention.model.to(torch.float16)
+        save_likelihood(folder, convention)
+        return {"losses": [{"train": seen, "held-out": held} for seen, held in losses]}
+    fitted = fit(convention, learnt, held_out, plan, say)
+    convention.model.to(torch.float16)
+    save(folder, convention.model, convention.tokenizer)
+    return {
+        "lr": fitted.lr,
+        "losses": [{"train": seen, "held-out": held} for seen, held in fitted.losses],
+        "kept epoch": fitted.best,
     }
 
 
@@ -226,9 +257,13 @@ class _Split:
 
 
 def _judge(convention: Any, split: _Split) -> Judgement:
+    from noise_search.verifiers.process_likelihood import Likelihood
     from noise_search.verifiers.process_train import log_odds
 
-    rows = log_odds(convention, split.examples)
+    if isinstance(convention, Likelihood):
+        rows = [convention.log_odds(example.encoded) for example in split.examples]
+    else:
+        rows = log_odds(convention, split.examples)
     return Judgement(
         split.solutions, [[0.5 + 0.5 * tanh(odds / 2) for odds in row] for row in rows]
     )
@@ -275,15 +310,6 @@ def _finished(held: Judgement) -> dict[str, Any]:
 
 def _auc(pairs: Sequence[tuple[float, bool]]) -> float | None:
     return auc([chance for chance, _ in pairs], [right for _, right in pairs])
-
-
-def _training(plan: Plan, fitted: Fitted) -> dict[str, Any]:
-    return {
-        **asdict(plan),
-        "lr": fitted.lr,
-        "losses": [{"train": seen, "held-out": held} for seen, held in fitted.losses],
-        "kept epoch": fitted.best,
-    }
 
 
 def _picture(bins: Sequence[Mapping[str, Any]], caption: str) -> bytes:
