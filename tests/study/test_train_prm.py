@@ -188,6 +188,19 @@ def test_what_was_interrupted_goes_on_to_the_same_labels(
     assert again.report == made.trained.report
 
 
+def test_a_head_on_the_likelihood_is_a_verifier_too(made: Made, tmp_path: Path) -> None:
+    shutil.copytree(made.trained.out / "rollouts", tmp_path / "rollouts")
+    plan = Plan(tails=True, likelihood=True)
+    trained = train_prm(questions(), made.settings, ROLLING, plan, tmp_path)
+    losses = trained.report["training"]["losses"]
+    assert min(loss["held-out"] for loss in losses) <= trained.report["steps"]["loss"] + 0.05
+    text = Text((Step("1\n", ()), Step("2", ())))
+    [score] = load(f"prm:{trained.model}").score(
+        [Sample(Prompt("p", "1+2"), None, 2, 4, text)]
+    )
+    assert 0 < score.values[f"prm:{trained.model}"] < 1
+
+
 def test_other_training_makes_no_new_rollouts(made: Made, tmp_path: Path) -> None:
     train_prm(questions(), made.settings, ROLLING, PLAN, tmp_path)
     before = (tmp_path / "rollouts" / "journal").read_bytes()
