@@ -57,14 +57,16 @@ class Likelihood(TokenClassification):
             said = self.model(input_ids=tokens[None], output_hidden_states=True)
             chances = said.logits[0, :-1].double().log_softmax(-1)
             likely = chances.gather(-1, tokens[1:, None])[:, 0].clamp(min=LOWEST)
-            rows: list[Tensor] = []
+            states = said.hidden_states[-1][0].double()
+            rows: Tensor = states.new_zeros(len(encoded.ends), states.shape[-1] + 3)
             begin = last = encoded.begin
-            for end in encoded.ends:
+            for row, end in zip(rows, encoded.ends, strict=True):
                 text, step = likely[begin - 1 : end], likely[last - 1 : end]
-                state = said.hidden_states[-1][0, end].double()
-                rows.append(torch.cat([state, torch.stack([text.sum(), text.min(), step.sum()])]))
+                row[:-3] = states[end]
+                if len(text):  # a first step may be a part of the question's last token
+                    row[-3:] = torch.stack([text.sum(), text.min(), step.sum()])
                 last = end + 1
-            return torch.stack(rows)
+            return rows
 
     def log_odds(self, encoded: Encoded) -> list[float]:
         """The head's answers."""

@@ -202,7 +202,7 @@ class Rows:
         at = self._at[:width]
         x = functional.embedding(ids, engine.embed)
         turns = engine.turns.index_select(0, at).unsqueeze(1)
-        places = (self._places[:width] + at[:, None]).view(-1)
+        places = (self._places[:width] + at[:, None]).reshape(-1)
         seen = (self._seen[:width] + at[:, None]).view(-1)
         self._mask.view(-1).index_fill_(0, seen, 0.0)
         mask, views = self._window()

@@ -31,6 +31,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         GATED | {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}},
     ),
     "llama-biased": ("Llama", GATED | {"attention_bias": True}),
+    "llama-one-key": ("Llama", GATED | {"num_key_value_heads": 1}),
     "llama-dynamic": (
         "Llama",
         GATED | {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}},

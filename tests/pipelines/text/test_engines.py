@@ -18,7 +18,7 @@ from noise_search.pipelines.text.prefixes import Past
 from tests.pipelines.text.models import FAMILIES, VOCABULARY, Writer, prompts
 
 Checkpoint = Callable[[str], Any]
-FUSED = {"llama", "llama-untied", "llama-linear"}
+FUSED = {"llama", "llama-untied", "llama-one-key", "llama-linear"}
 LENGTHS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 2, 17, 30)
 
 

@@ -83,6 +83,23 @@ def test_a_template_that_refuses_a_conversation_is_one_line(loaded: tuple[Any, A
         tokenizer.chat_template = None
 
 
+def test_a_template_that_asks_for_the_time_is_told_the_same_every_day(
+    loaded: tuple[Any, Any],
+) -> None:
+    _, tokenizer = loaded
+    tokenizer.chat_template = "{{ strftime_now('%Y') }} {{ date_string }}\n"
+    try:
+        said = tokenizer("2024 26 Jul 2024\n", add_special_tokens=False)["input_ids"]
+        assert Chat(tokenizer)(QUESTION, ()) == said
+    finally:
+        tokenizer.chat_template = None
+
+
+def test_the_built_in_model_has_no_system_line() -> None:
+    with pytest.raises(UserError, match="system"):
+        load("arithmetic", options(system="be brief"))
+
+
 @pytest.mark.parametrize("spec", ["hf:{0}(chat=true)", "hf:{0}"], ids=["asked", "with a system"])
 def test_a_model_without_a_template_cannot_chat(spec: str) -> None:
     text = {} if "chat" in spec else {"system": "be brief"}
