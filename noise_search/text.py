@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-_DATE = datetime(2024, 7, 26, tzinfo=UTC)
-TIMELESS: Mapping[str, Any] = {
-    "date_string": _DATE.strftime("%d %b %Y"),
-    "strftime_now": _DATE.strftime,
-}
-"""Variables of chat templates that would read the clock: a context must be the same tomorrow."""
+DATE = "26 Jul 2024"
+"""Today, to chat templates that ask."""
+
+
+def timeless(template: str) -> str:
+    """A chat template that does not read the clock: a context must be the same tomorrow."""
+    return f"{{%- macro strftime_now(format) -%}}{DATE}{{%- endmacro -%}}{template}"
 
 
 class Step(NamedTuple):

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, 
 from transformers.models.qwen2.modeling_qwen2 import Qwen2PreTrainedModel
 
 from noise_search.errors import UserError
-from noise_search.text import TIMELESS
+from noise_search.text import DATE, timeless
 
 __all__ = [
     "Convention",
@@ -38,6 +38,12 @@ class Encoded(NamedTuple):
     tokens: tuple[int, ...]
     ends: tuple[int, ...]
     begin: int = 0
+
+
+def _timeless(tokenizer: Any) -> dict[str, Any]:
+    """How a chat is spelled, whatever the day."""
+    template = timeless(tokenizer.get_chat_template())
+    return {"tokenize": False, "chat_template": template, "date_string": DATE}
 
 
 class Convention(Protocol):
@@ -141,7 +147,7 @@ class TokenClassification(_Model):
         if chat:
             turn = [{"role": "user", "content": question}]
             before = self.tokenizer.apply_chat_template(
-                turn, tokenize=False, add_generation_prompt=True, **TIMELESS
+                turn, add_generation_prompt=True, **_timeless(self.tokenizer)
             )
         found = self.tokenizer(
             before + "".join(steps), add_special_tokens=not chat, return_offsets_mapping=True
@@ -261,7 +267,7 @@ class ProcessHead(_Model):
             {"role": "user", "content": question},
             {"role": "assistant", "content": "".join(w.strip() + self.step for w in steps)},
         ]
-        text = self.tokenizer.apply_chat_template(turns, tokenize=False, **TIMELESS)
+        text = self.tokenizer.apply_chat_template(turns, **_timeless(self.tokenizer))
         return self._marked(text, self._mark, len(steps))
 
     def log_odds(self, encoded: Encoded) -> list[float]:

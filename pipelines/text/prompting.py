@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from noise_search.errors import UserError
 from noise_search.problem import Prompt
-from noise_search.text import TIMELESS
+from noise_search.text import DATE, timeless
 
 __all__ = ["AGAIN", "Chat", "Plain", "Prompting"]
 
@@ -66,7 +66,11 @@ class Chat:
         messages = [{"role": role, "content": words} for role, words in turns]
         try:
             text = self._tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True, **TIMELESS
+                messages,
+                chat_template=timeless(self._tokenizer.get_chat_template()),
+                tokenize=False,
+                add_generation_prompt=True,
+                date_string=DATE,
             )
         except Exception as error:  # a template is a program of its own
             said = " ".join(str(error).split())[:160]

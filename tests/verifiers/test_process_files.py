@@ -65,7 +65,7 @@ def spoil(folder: Path, what: str) -> None:
         ("torn card", "cannot load a process reward model from"),
         ('{"format": 1, "convention": "steptag"}', "'steptag'; did you mean 'step-tag'?"),
         ('{"format": 2, "convention": "step-tag"}', "process_reward.json: expected"),
-        ("[]", "process_reward.json: unknown convention ''; known: process-head, step-tag"),
+        ("[]", "process_reward.json: unknown convention ''; known: likelihood, process-head"),
         (
             '{"format": 1, "convention": "step-tag", "step": "ки"}',
             "expected step-tag",
