@@ -1,7 +1,5 @@
 """One run, one purse: pictures and answers are searched by the same function, from one budget."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 
@@ -27,13 +25,12 @@ def main(out: Path, calls: int = 64) -> None:
     jobs: list[Job] = []
     for model, texts in PROMPTS.items():
         bench = build(complete(Settings(model=model)), book, None)
-        steps = bench.settings.steps or 1
-        jobs += [Job(prompt, plan, {}, steps, 0, bench.world) for prompt in prompts_of(texts)]
+        steps, world = bench.settings.steps or 1, bench.world
+        jobs += [Job(prompt, plan, {}, steps, 0, world) for prompt in prompts_of(texts)]
     with Journal(out / "journal", {"prompts": PROMPTS, "calls": calls}, book) as journal:
         run = Run(bench.problem, bench.ranking, book=book, memory=journal)
         for found in run.drive(jobs, Purse({"verifier_calls": calls})):
-            best = "nothing" if found.best is None else found.best.answer or "a picture"
-            print(f"{found.prompt.text}: {best}; {found.spent.record()}")
+            print(found.prompt.text, found.best and found.best.answer, found.spent.record())
 
 
 if __name__ == "__main__":
