@@ -64,7 +64,6 @@ def methods() -> dict[str, dict[int, Entry]]:
         "beam, width √N": ending("beam(draws={n},width={root}"),
         "lookahead 1, width √N": ending("beam(draws={n},width={root},lookahead=1"),
         "lookahead 3, width √N": ending("beam(draws={n},width={root},lookahead=3"),
-        "lookahead 3, width 4": ending("beam(draws={n},width=4,lookahead=3", SIZES[1:]),
         "revisions, all in one chain": ending("revise(sequential={n},parallel=1"),
         "revisions, √N chains": ending("revise(sequential={root},parallel={root}"),
         "revisions, N/4 chains": ending("revise(sequential=4,parallel={rest}", SIZES[1:]),

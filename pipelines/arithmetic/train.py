@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("stage", choices=("base", "revise"))
     parser.add_argument("--out", type=Path, required=True, help="folder of the model to write")
     parser.add_argument("--init", type=Path, help="folder of the base model (revise)")
+    parser.add_argument("--steps", type=int, default=REVISE.steps, help="batches of revise")
     arguments = parser.parse_args()
     if (arguments.stage == "revise") != (arguments.init is not None):
         parser.error("revise starts from a base model, base from nothing: give --init to revise")
@@ -88,7 +89,7 @@ def _base() -> LlamaForCausalLM:
     return model
 
 
-def _revise(folder: Path) -> LlamaForCausalLM:
+def _revise(folder: Path, steps: int) -> LlamaForCausalLM:
     model, tokenizer = load(folder)
     model.set_attn_implementation("eager")
     failures = collect(model, tokenizer, _QUESTIONS, _SAMPLES, REVISE.seed)
@@ -100,7 +101,7 @@ def _revise(folder: Path) -> LlamaForCausalLM:
             return plain_example(rng)
         return revision_example(failures[rng.integers(len(failures))], rng)
 
-    fit(model, batches(draw, tokenizer, REVISE.seed, REVISE.tokens), REVISE)
+    fit(model, batches(draw, tokenizer, REVISE.seed, REVISE.tokens), replace(REVISE, steps=steps))
     return model
 
 
@@ -108,7 +109,7 @@ def main() -> None:
     """Entry point of the command line."""
     arguments = _arguments()
     torch.set_num_threads(1)
-    model = _base() if arguments.stage == "base" else _revise(arguments.init)
+    model = _base() if arguments.stage == "base" else _revise(arguments.init, arguments.steps)
     export(model, arguments.out)
 
 
