@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -250,7 +250,7 @@ def run_folder(
 
 
 @contextmanager
-def clean_refusal(out: Path) -> Iterator[None]:
+def clean_refusal(out: Path) -> Generator[None]:
     """What is refused before anything is spent leaves nothing behind where nothing was."""
     begun = (out / "journal").exists()
     try:

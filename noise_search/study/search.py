@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack, overload
+from typing import Any, Literal, TypedDict, Unpack, cast, overload
 
 from noise_search.answers import Rule
 from noise_search.candidate import Candidate
@@ -164,12 +164,17 @@ def _named(asked: Sequence[Asked]) -> list[Prompt]:
     return name_prompts(rows)
 
 
+def _class_of(pipe: object) -> str:
+    """The class of a pipeline, or of the model of a pair."""
+    held = cast("tuple[object, ...]", pipe)[0] if isinstance(pipe, tuple) and pipe else pipe
+    return type(held).__name__
+
+
 def _settings(pipe: object, options: Options) -> Settings:
     """The settings among the keywords; objects go by their names."""
     beside = {"out", "on_candidate"}
     values: dict[str, Any] = {k: v for k, v in options.items() if k not in beside}
-    held = pipe[0] if isinstance(pipe, tuple) and pipe else pipe
-    values["model"] = pipe if isinstance(pipe, str) else type(held).__name__
+    values["model"] = pipe if isinstance(pipe, str) else _class_of(pipe)
     for key in ("verifier", "evaluate", "search"):
         if not isinstance(given := values.get(key), str | None):
             values[key] = getattr(given, "name", getattr(given, "__name__", type(given).__name__))

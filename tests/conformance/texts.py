@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -28,6 +29,7 @@ def save_tiny_text(folder: Path) -> Path:
     """Save model and tokenizer as a folder that `hf:FOLDER` loads."""
     tokenizer = new_tokenizer()
     special = {"pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": EOS}
+    ids: dict[str, Any] = {k: tokenizer.convert_tokens_to_ids(v) for k, v in special.items()}
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=16,
@@ -38,11 +40,11 @@ def save_tiny_text(folder: Path) -> Path:
         max_position_embeddings=256,
         tie_word_embeddings=False,
         initializer_range=0.3,
-        **{key: tokenizer.convert_tokens_to_ids(token) for key, token in special.items()},
+        **ids,
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = LlamaForCausalLM(config)
+        model: Any = LlamaForCausalLM(config)
     with torch.no_grad():
         # One coordinate is the same for every token, so that its column of the head is a bias.
         model.model.embed_tokens.weight[:, 0] = 4.0

@@ -195,9 +195,7 @@ def test_a_head_on_the_likelihood_is_a_verifier_too(made: Made, tmp_path: Path) 
     losses = trained.report["training"]["losses"]
     assert min(loss["held-out"] for loss in losses) <= trained.report["steps"]["loss"] + 0.05
     text = Text((Step("1\n", ()), Step("2", ())))
-    [score] = load(f"prm:{trained.model}").score(
-        [Sample(Prompt("p", "1+2"), None, 2, 4, text)]
-    )
+    [score] = load(f"prm:{trained.model}").score([Sample(Prompt("p", "1+2"), None, 2, 4, text)])
     assert 0 < score.values[f"prm:{trained.model}"] < 1
 
 

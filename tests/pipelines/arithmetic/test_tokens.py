@@ -36,7 +36,7 @@ def test_digits_are_grouped_from_the_right() -> None:
 
 
 def test_ids_are_places_in_the_vocabulary() -> None:
-    assert TOKENIZER.convert_ids_to_tokens(range(len(TOKENIZER))) == vocabulary()
+    assert TOKENIZER.convert_ids_to_tokens(list(range(len(TOKENIZER)))) == vocabulary()
     assert TOKENIZER.convert_tokens_to_ids(RETRY) not in TOKENIZER.all_special_ids
 
 
