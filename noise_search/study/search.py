@@ -166,8 +166,9 @@ def _named(asked: Sequence[Asked]) -> list[Prompt]:
 
 def _class_of(pipe: object) -> str:
     """The class of a pipeline, or of the model of a pair."""
-    held = cast("tuple[object, ...]", pipe)[0] if isinstance(pipe, tuple) and pipe else pipe
-    return type(held).__name__
+    if isinstance(pipe, tuple) and pipe:
+        pipe = cast("tuple[object, ...]", pipe)[0]
+    return type(cast("object", pipe)).__name__
 
 
 def _settings(pipe: object, options: Options) -> Settings:
