@@ -166,9 +166,10 @@ def _named(asked: Sequence[Asked]) -> list[Prompt]:
 
 def _class_of(pipe: object) -> str:
     """The class of a pipeline, or of the model of a pair."""
+    held = pipe
     if isinstance(pipe, tuple) and pipe:
-        pipe = cast("tuple[object, ...]", pipe)[0]
-    return type(cast("object", pipe)).__name__
+        held = cast("tuple[object, ...]", pipe)[0]
+    return type(held).__name__
 
 
 def _settings(pipe: object, options: Options) -> Settings:
