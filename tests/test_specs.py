@@ -83,7 +83,7 @@ def test_options_become_what_the_search_takes() -> None:
     ("text", "said"),
     [
         ("zero_order", "search: unknown search 'zero_order'; did you mean 'zero-order'?"),
-        ("xyzzy", "known: paths, prune, random, steps, zero-order"),
+        ("xyzzy", "known: beam, diverse, paths, prune, random, revise, steps, zero-order"),
         ("prune(kep=1)", "search prune: unknown option 'kep'; did you mean 'keep'?"),
         ("steps(a=1)", "search steps: unknown option 'a'; it takes none"),
         ("zero-order(cosine=2)", "search zero-order: cosine=2: input should be less than"),

@@ -86,7 +86,7 @@ class Tally:
         if self.best:
             mean = sum(self.best.values()) / len(self.best)
             said.insert(0, f"best {mean:.4g}" if len(self.best) == 1 else f"mean best {mean:.4g}")
-        if self.prompts > 1 and self.recent:
+        if self.prompts > 1 and (self.total or self.recent):
             said.append(f"{len(self.best)}/{self.prompts} prompts have a sample")
         if self.speed:
             said.append(f"{self.speed:,.0f} {unit}/s")
