@@ -26,6 +26,7 @@ from noise_search.verifiers.process_models import (
     ProcessHead,
     StepTag,
     TokenClassification,
+    quietly,
 )
 
 __all__ = ["SHIPPED", "ProcessModel", "find_folder", "load", "save", "save_likelihood"]
@@ -168,14 +169,15 @@ def _recognise(folder: Path, architecture: str) -> type[Convention]:
 
 def _network(kind: type[Convention], folder: Path) -> Any:
     """The model with all of its weights; those of other heads are left out."""
-    model, found = kind.network().from_pretrained(
-        folder,
-        dtype=torch.float32,
-        local_files_only=True,
-        trust_remote_code=False,
-        weights_only=True,
-        output_loading_info=True,
-    )
+    with quietly():
+        model, found = kind.network().from_pretrained(
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            trust_remote_code=False,
+            weights_only=True,
+            output_loading_info=True,
+        )
     # The library makes up what a file lacks.
     missing = sorted(found["missing_keys"])
     if missing:

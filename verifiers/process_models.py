@@ -7,7 +7,8 @@ two classes is the sigmoid of the difference of their logits, so the three diffe
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, Qwen2Model
 from transformers.models.qwen2.modeling_qwen2 import Qwen2PreTrainedModel
+from transformers.utils import logging
 
 from noise_search.errors import UserError
 from noise_search.text import DATE, timeless
@@ -26,7 +28,22 @@ __all__ = [
     "Qwen2ProcessReward",
     "StepTag",
     "TokenClassification",
+    "quietly",
 ]
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """No bars and no reports while a model is loaded; put back as they were."""
+    shown, told = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(told)
+        if shown:
+            logging.enable_progress_bar()
 
 
 class Encoded(NamedTuple):

@@ -10,7 +10,6 @@ import copy
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -25,11 +24,10 @@ from transformers import (
     AutoModelForTokenClassification,
     AutoTokenizer,
 )
-from transformers.utils import logging
 
 from noise_search.errors import UserError
 from noise_search.verifiers.process_likelihood import Likelihood
-from noise_search.verifiers.process_models import Encoded, TokenClassification
+from noise_search.verifiers.process_models import Encoded, TokenClassification, quietly
 
 __all__ = [
     "Example",
@@ -122,7 +120,7 @@ def new_model(base: str | Path, seed: int) -> TokenClassification:
     """
     known: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
-        with _quietly(), torch.random.fork_rng(devices=[]):
+        with quietly(), torch.random.fork_rng(devices=[]):
             config = AutoConfig.from_pretrained(base, num_labels=1, **known)
             for name in _DROPOUTS:
                 if name == "classifier_dropout" or hasattr(config, name):
@@ -150,7 +148,7 @@ def new_likelihood(base: str | Path) -> Likelihood:
     """
     known: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
-        with _quietly():
+        with quietly():
             tokenizer = AutoTokenizer.from_pretrained(base, **known)
             model = AutoModelForCausalLM.from_pretrained(
                 base, dtype=torch.float32, use_safetensors=True, **known
@@ -175,20 +173,6 @@ def read_features(
         labels = torch.tensor(example.labels, dtype=torch.float64)
         found.append((read[example.encoded], labels))
     return found
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """No bars, and no report of a head that is new on purpose; put back as they were."""
-    shown, told = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(told)
-        if shown:
-            logging.enable_progress_bar()
 
 
 def encode(
