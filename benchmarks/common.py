@@ -17,6 +17,7 @@ import torch
 from noise_search.budget import SPOKEN
 from noise_search.candidate import Candidate
 from noise_search.pipelines.shapes.scenes import CATEGORIES, parse
+from noise_search.study.statistics import Band
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = Path("runs") / "benchmarks"
@@ -70,6 +71,20 @@ def by_rule(texts: Sequence[str], count: int) -> list[str]:
             if queue and len(chosen) < count:
                 chosen.append(queue.pop(0))
     return chosen
+
+
+def share(found: Band | None) -> str:
+    """A share in percent with its band."""
+    if found is None or found.low is None or found.high is None:
+        return "-"
+    return f"{100 * found.mean:.0f} [{100 * found.low:.0f}, {100 * found.high:.0f}]"
+
+
+def points(found: Band | None) -> str:
+    """A difference of shares in points, with its band."""
+    if found is None or found.low is None or found.high is None:
+        return "-"
+    return f"{100 * found.mean:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
 
 
 class Progress:

@@ -16,13 +16,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import RESULTS, RUNS, Progress, by_rule, command, machine
+from common import RESULTS, RUNS, Progress, by_rule, command, machine, points, share
 
 from noise_search.pipelines.shapes.scenes import CATEGORIES, held_out_captions, parse
 from noise_search.study.compare import Comparison, compare
 from noise_search.study.prompts import prompts_of
 from noise_search.study.settings import Settings
-from noise_search.study.statistics import METHOD, Band
+from noise_search.study.statistics import METHOD
 from noise_search.study.tables import SINGLE, Entry
 
 SEARCHES = ("random", "prune", "zero-order", "paths", "steps")
@@ -85,7 +85,7 @@ def page(found: Comparison, variant: str) -> Iterator[str]:
     yield "|---" * (len(budgets) + 1) + "|"
     for search in (SINGLE, *SEARCHES):
         cells = [
-            _share(tables.band(e, METRIC)) if (e := Entry(search, b)) in tables.entries else ""
+            share(tables.band(e, METRIC)) if (e := Entry(search, b)) in tables.entries else ""
             for b in budgets
         ]
         yield f"| {'one sample' if search == SINGLE else search} | " + " | ".join(cells) + " |"
@@ -128,26 +128,14 @@ def _differences(found: Comparison, single: Entry) -> Iterator[str]:
     for search in SEARCHES:
         rivals = [single] * 4 if search == "random" else [Entry("random", b) for b in BUDGETS]
         cells = [
-            _points(found.tables.difference(Entry(search, b), rival, METRIC))
+            points(found.tables.difference(Entry(search, b), rival, METRIC))
             for b, rival in zip(BUDGETS, rivals, strict=True)
         ]
         against = "one sample" if search == "random" else "random"
         yield f"| {search} over {against} | " + " | ".join(cells) + " |"
     yield ""
     behind = found.tables.difference(BEST_OF_64, Entry("steps", "256nfe"), METRIC)
-    yield f"Best of 64 (512 NFE) over `steps` at 256 NFE: {_points(behind)} points."
-
-
-def _share(found: Band | None) -> str:
-    if found is None or found.low is None or found.high is None:
-        return "-"
-    return f"{100 * found.mean:.0f} [{100 * found.low:.0f}, {100 * found.high:.0f}]"
-
-
-def _points(found: Band | None) -> str:
-    if found is None or found.low is None or found.high is None:
-        return "-"
-    return f"{100 * found.mean:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    yield f"Best of 64 (512 NFE) over `steps` at 256 NFE: {points(behind)} points."
 
 
 if __name__ == "__main__":

@@ -6,10 +6,18 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from common import points, share
+
 from noise_search.study.statistics import METHOD, Band, band
 from noise_search.study.tables import Entry, Tables
 
 METRIC = "arithmetic"
+PAIRS = (
+    ("beam, width 4", "best of N"),
+    ("beam, width √N", "best of N"),
+    ("lookahead 1, width √N", "beam, width √N"),
+    ("lookahead 3, width √N", "beam, width √N"),
+)
 Methods = Mapping[str, Mapping[int, Entry]]
 BASE = "best of N, weighted"
 SHOWN = {
@@ -44,6 +52,7 @@ def page(
     yield from _accuracy(methods, tables)
     yield from _per_bin(methods, by_bin)
     yield from _differences(methods, tables, by_bin)
+    yield from _pairs(methods, tables)
     yield from _votes(spoiled)
     yield from _revisions(chains)
     yield f"Bands: {METHOD}"
@@ -93,8 +102,22 @@ def _differences(methods: Methods, tables: Tables, by_bin: Sequence[Tables]) -> 
         for n, entry in by_size.items():
             if name != BASE and n > 1:
                 base = methods[BASE][n]
-                cells = [points(part.difference(entry, base, METRIC)) for part in (tables, *by_bin)]
+                cells = [_bold(part.difference(entry, base, METRIC)) for part in (tables, *by_bin)]
                 yield f"| {name} | {n} | " + " | ".join(cells) + " |"
+    yield ""
+
+
+def _pairs(methods: Methods, tables: Tables) -> Iterator[str]:
+    yield "Paired differences of some methods at the same N, over all questions:"
+    yield ""
+    yield "| | N = 4 | N = 16 | N = 64 |"
+    yield "|---|---|---|---|"
+    for ours, theirs in PAIRS:
+        cells = [
+            _bold(tables.difference(methods[ours][n], methods[theirs][n], METRIC))
+            for n in (4, 16, 64)
+        ]
+        yield f"| {ours}, over {theirs} | " + " | ".join(cells) + " |"
     yield ""
 
 
@@ -133,19 +156,10 @@ def _rate(values: Sequence[bool]) -> Band | None:
     return band([[float(v)] for v in values], share=True)
 
 
-def share(found: Band | None) -> str:
-    """A share in percent with its band."""
-    if found is None or found.low is None or found.high is None:
-        return "-"
-    return f"{100 * found.mean:.0f} [{100 * found.low:.0f}, {100 * found.high:.0f}]"
-
-
-def points(found: Band | None) -> str:
-    """A difference in points with its band; bold where it is resolved."""
-    if found is None or found.low is None or found.high is None:
-        return "-"
-    text = f"{100 * found.mean:+.0f} [{100 * found.low:+.0f}, {100 * found.high:+.0f}]"
-    return f"**{text}**" if found.resolved else text
+def _bold(found: Band | None) -> str:
+    """A difference with its band, bold where it is resolved."""
+    text = points(found)
+    return f"**{text}**" if found is not None and found.resolved else text
 
 
 def draw(methods: Methods, tables: Tables, by_bin: Sequence[Tables]) -> bytes:

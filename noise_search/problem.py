@@ -89,6 +89,11 @@ class Ask:
         return self.look or self.until >= self.steps
 
 
+def may_be_looked_at(ask: Ask, medium: Medium) -> bool:
+    """Whether a verifier may see the outcome: a text may end, and so be whole, at any step."""
+    return ask.looked_at or medium.answers
+
+
 def resolve(
     prompt: Prompt,
     move: Move,
@@ -347,8 +352,8 @@ class Judged:
 
     def price(self, ask: Ask) -> Cost:
         """The pipeline's price, and one verifier call if it may be looked at."""
-        looked_at = ask.looked_at or self.medium.answers  # a text may end at any step
-        return self.pipeline.price(ask) + Cost(verifier_calls=int(looked_at))
+        calls = int(may_be_looked_at(ask, self.medium))
+        return self.pipeline.price(ask) + Cost(verifier_calls=calls)
 
     def lane(self, ask: Ask) -> Hashable:
         """The pipeline's."""

@@ -11,25 +11,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from noise_search.budget import Cost
 from noise_search.errors import UserError, nearest
 from noise_search.noise import LATENTS, TEXT, Book, Medium
-from noise_search.pipelines.stages import Stretch, price
+from noise_search.pipelines.prices import PicturePrices, TextPrices
 from noise_search.pipelines.states import States
 from noise_search.pipelines.text.options import TextOptions
-from noise_search.problem import Ask, Pipeline, Played, Prompt
+from noise_search.problem import Pipeline, Prompt
 from noise_search.registry import bind, check_name, find
 from noise_search.specs import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    pass
 
-    from noise_search.pipelines.text.loading import TextPrices
 
 __all__ = [
     "Defaults",
     "Options",
-    "PriceOnly",
     "check_prompts",
     "defaults",
     "defaults_of",
@@ -225,47 +222,13 @@ def check_prompts(text: str, prompts: Sequence[Prompt]) -> None:
             ) from None
 
 
-class PriceOnly:
-    """A pipeline that prices asks like the real one and plays none: for a dry run.
-
-    Args:
-        guided: whether the denoiser is given two rows an evaluation.
-        decoder: whether a decoder turns latents into pixels.
-        stochastic: whether a transition between stages draws noise.
-    """
-
-    medium = LATENTS
-    most_steps = 1000
-
-    def __init__(self, *, guided: bool, decoder: bool, stochastic: bool) -> None:
-        self.guided = guided
-        self.decoder = decoder
-        self.stochastic = stochastic
-
-    def price(self, ask: Ask) -> Cost:
-        """The price the real pipeline has."""
-        return price(ask, self.guided, self.decoder)
-
-    def lane(self, ask: Ask) -> Hashable:
-        """The lane the real pipeline has."""
-        return Stretch.of(ask)
-
-    def play(self, asks: Sequence[Ask]) -> tuple[list[Played], Cost]:
-        """There is no model to play anything with.
-
-        Raises:
-            TypeError: always.
-        """
-        raise TypeError("a pipeline for prices alone plays nothing")
-
-
 def price_only(
     text: str,
     *,
     guidance_scale: float | None = None,
     eta: float = 0.0,
     writing: TextOptions | None = None,
-) -> PriceOnly | TextPrices:
+) -> PicturePrices | TextPrices:
     """The prices of a model spec; neither torch nor weights are loaded.
 
     Raises:
@@ -273,13 +236,12 @@ def price_only(
     """
     usual = defaults(text)
     if usual.text is not None:
-        from noise_search.pipelines.text.loading import TextPrices
-
         chosen = writing or usual.text
         return TextPrices(chosen.max_tokens, chosen.step_tokens)
     _check_guidance(check_name("model", text), guidance_scale)
     scale = usual.guidance_scale if guidance_scale is None else guidance_scale
-    return PriceOnly(guided=(scale or 0.0) > 1.0, decoder=usual.decoder, stochastic=eta > 0.0)
+    guided = (scale or 0.0) > 1.0
+    return PicturePrices(guided=guided, decoder=usual.decoder, stochastic=eta > 0.0)
 
 
 def gaussian(

@@ -17,7 +17,7 @@ from noise_search.candidate import Candidate
 from noise_search.errors import UserError
 from noise_search.moves import Plan, Start
 from noise_search.noise import Medium, digest
-from noise_search.problem import Ask, Batch, Prompt, resolve
+from noise_search.problem import Ask, Batch, Prompt, may_be_looked_at, resolve
 from noise_search.ranking import ByScore
 from noise_search.run import Job, Run, Stop
 from noise_search.study.settings import Settings
@@ -90,8 +90,8 @@ class Priced:
 
     def price(self, ask: Ask) -> Cost:
         """The pricer's price, and one verifier call if it may be looked at."""
-        looked_at = ask.looked_at or self.medium.answers
-        return self.pricer.price(ask) + Cost(verifier_calls=int(looked_at))
+        calls = int(may_be_looked_at(ask, self.medium))
+        return self.pricer.price(ask) + Cost(verifier_calls=calls)
 
     def lane(self, ask: Ask) -> Hashable:
         """All in one: batches are not priced."""

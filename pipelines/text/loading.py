@@ -2,58 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from noise_search.budget import Cost
 from noise_search.errors import UserError
-from noise_search.noise import TEXT
 from noise_search.pipelines.loading import Options
 from noise_search.pipelines.text.steps import parse_rule
-from noise_search.problem import Ask, Pipeline, Played, Prompt
+from noise_search.problem import Pipeline, Prompt
 from noise_search.specs import Spec
 
-__all__ = ["TextPrices", "arithmetic", "check_questions", "hf", "loaded", "wrap"]
+__all__ = ["arithmetic", "check_questions", "hf", "loaded", "wrap"]
 
 ARITHMETIC = Path(__file__).resolve().parent.parent / "arithmetic" / "model"
 """Where the weights of the built-in model lie in the package."""
-
-
-class TextPrices:
-    """A pipeline that prices texts from above and writes none: for a dry run.
-
-    Args:
-        most: tokens of a text.
-        step: tokens of a step.
-    """
-
-    medium = TEXT
-    stochastic = True
-    most_steps = 10_000
-
-    def __init__(self, most: int, step: int) -> None:
-        self.most = most
-        self.step = step
-
-    def price(self, ask: Ask) -> Cost:
-        """At most what is written; what is read is known to the model's tokenizer alone."""
-        from noise_search.pipelines.text.bounds import bound
-
-        return Cost(tokens_out=bound(ask, self.most, self.step))
-
-    def lane(self, ask: Ask) -> Hashable:
-        """All in one."""
-        return None
-
-    def play(self, asks: Sequence[Ask]) -> tuple[list[Played], Cost]:
-        """There is no model to play anything with.
-
-        Raises:
-            TypeError: always.
-        """
-        raise TypeError("a pipeline for prices alone plays nothing")
 
 
 def arithmetic(spec: Spec, options: Options, /) -> Pipeline:
