@@ -1,4 +1,4 @@
-"""Errors a user can mend: one line that names the key, and the nearest right spelling."""
+"""Errors a user can mend, in one line that names the key; and what else ends a run early."""
 
 from __future__ import annotations
 
@@ -11,6 +11,29 @@ class UserError(ValueError):
 
     def __init__(self, text: str) -> None:
         super().__init__(" ".join(text.split()))
+
+
+class Stop(Exception):  # noqa: N818 - a wish, not an error
+    """Raised by a listener, or within a pipeline's callback, to end the run; what was found stays."""
+
+
+_SAID = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a smaller batch might fit; torch need not be loaded to ask.
+
+    >>> out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"))
+    True
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in _SAID)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

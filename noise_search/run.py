@@ -11,16 +11,13 @@ from typing import Protocol
 
 from noise_search.budget import ZERO, Cost, Ledger, Limits, Purse
 from noise_search.candidate import Candidate
+from noise_search.errors import Stop
 from noise_search.moves import Continue, Move, Plan, Search, Spent
 from noise_search.noise import Book, Name
 from noise_search.problem import Ask, Batch, Problem, Prompt
 from noise_search.ranking import Ranking, top
 from noise_search.spend import within
 from noise_search.task import Conversation, Task
-
-
-class Stop(Exception):  # noqa: N818 - a wish, not an error
-    """Raised by a listener to end the run; what was found so far is kept."""
 
 
 @dataclass(frozen=True)

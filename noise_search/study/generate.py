@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
-from noise_search.errors import UserError
+from noise_search.errors import Stop, UserError
 from noise_search.journal import Journal, header
 from noise_search.moves import Plan, Start
 from noise_search.noise import Book
 from noise_search.problem import Prompt, Sample, judge, resolve
 from noise_search.registry import build_search
-from noise_search.run import Job, Outcome, Player, Run, Stop
+from noise_search.run import Job, Outcome, Player, Run
 from noise_search.searches.compose import refined
 from noise_search.specs import parse
 from noise_search.study.bench import Bench, build, complete

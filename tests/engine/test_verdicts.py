@@ -11,7 +11,8 @@ from noise_search.candidate import Candidate
 from noise_search.moves import Plan, Search, Spent, Start
 from noise_search.problem import Ask, Prompt
 from noise_search.registry import build_search
-from noise_search.run import Job, Run, Stop
+from noise_search.errors import Stop
+from noise_search.run import Job, Run
 from noise_search.searches import diverse
 from noise_search.task import Task
 from noise_search.text import Text
