@@ -14,7 +14,7 @@ class UserError(ValueError):
 
 
 class Stop(Exception):  # noqa: N818 - a wish, not an error
-    """Raised by a listener, or within a pipeline's callback, to end the run; what was found stays."""
+    """Raised by a listener or a callback to end the run; what was found so far is kept."""
 
 
 _SAID = (

@@ -1,4 +1,4 @@
-"""What a verifier declares of itself: what decides its scores, their range, its needs, its licence."""
+"""What a verifier declares of its scores: their range, what decides them, what it needs."""
 
 from __future__ import annotations
 

@@ -8,10 +8,10 @@ import pytest
 
 from noise_search.budget import ZERO, Cost, Purse
 from noise_search.candidate import Candidate
+from noise_search.errors import Stop
 from noise_search.moves import Plan, Search, Spent, Start
 from noise_search.problem import Ask, Prompt
 from noise_search.registry import build_search
-from noise_search.errors import Stop
 from noise_search.run import Job, Run
 from noise_search.searches import diverse
 from noise_search.task import Task
