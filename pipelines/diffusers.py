@@ -18,10 +18,10 @@ from torch import Tensor
 
 from noise_search.budget import Cost
 from noise_search.errors import UserError
+from noise_search.health import image_problem
 from noise_search.noise import Book, Tensors
 from noise_search.pipelines.embeddings import Embeddings
 from noise_search.pipelines.fingerprint import fingerprint
-from noise_search.pipelines.health import image_problem
 from noise_search.pipelines.schedules import Grid, check_scheduler, new_grid
 from noise_search.pipelines.stages import Row, Staged, Stretch, Walk, Walked
 from noise_search.pipelines.standins import Denoiser, Halt, Scheduler, Slice, in_place

@@ -5,10 +5,10 @@ A broken row is charged like any other and never raises; only its own candidate 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["image_problem", "vector_problem"]
 
@@ -27,9 +27,12 @@ def image_problem(
             be dark or empty, so those are asked for numbers and a shape alone.
         shape: the shape wanted, or None for any (height, width, 3).
 
+    >>> import numpy as np
     >>> image_problem(np.zeros((4, 4, 3)), finished=True)
     'the picture is black'
     """
+    import numpy as np
+
     if pixels.ndim != 3 or pixels.shape[-1] != 3 or 0 in pixels.shape:
         return f"the picture has the shape {pixels.shape}, not (height, width, 3)"
     if shape is not None and pixels.shape != shape:
@@ -51,9 +54,12 @@ def image_problem(
 def vector_problem(vector: NDArray[Any], shape: tuple[int, ...]) -> str | None:
     """Why a sample of an analytic world cannot be judged, or None.
 
+    >>> import numpy as np
     >>> vector_problem(np.array([1.0, np.nan]), (2,))
     'the sample is not finite'
     """
+    import numpy as np
+
     if vector.shape != shape:
         return f"the sample has the shape {vector.shape}, not {shape}"
     return None if np.isfinite(vector).all() else "the sample is not finite"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from noise_search.pipelines.health import image_problem, vector_problem
+from noise_search.health import image_problem, vector_problem
 
 
 def picture(value: float = 0.5) -> np.ndarray:
