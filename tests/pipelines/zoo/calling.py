@@ -1,0 +1,38 @@
+"""A plain call of a pipeline of the zoo, as its user writes it."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tests.pipelines.zoo.kind import Kind
+
+Pictures = NDArray[np.float32]
+
+
+def condition(pipe: Any, *prompts: str) -> dict[str, Any]:
+    """The keyword a pipeline takes its prompts by: texts, or numbers of classes."""
+    if "class_labels" in inspect.signature(pipe.__call__).parameters:
+        return {"class_labels": [int(prompt) for prompt in prompts]}
+    return {"prompt": list(prompts)}
+
+
+def plain_call(kind: Kind, pipe: Any, prompt: str, seed: int) -> Pictures:
+    """Pictures (1, H, W, 3), or (1, frames, H, W, 3) of a video, in 0..1."""
+    made = pipe(
+        **condition(pipe, prompt),
+        num_inference_steps=kind.steps,
+        generator=torch.Generator().manual_seed(seed),
+        output_type="np",
+        **kind.arguments,
+    )
+    return np.asarray(made.frames if kind.video else made.images)
+
+
+def denoiser(pipe: Any) -> Any:
+    """The network that is called at every step."""
+    return getattr(pipe, "transformer", None) or pipe.unet

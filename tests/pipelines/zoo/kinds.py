@@ -1,0 +1,11 @@
+"""Every kind of the zoo by its name."""
+
+from __future__ import annotations
+
+from tests.pipelines.zoo.dits import DITS
+from tests.pipelines.zoo.flows import FLOWS
+from tests.pipelines.zoo.kind import Kind
+from tests.pipelines.zoo.unets import UNETS
+from tests.pipelines.zoo.videos import VIDEOS
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (*UNETS, *FLOWS, *DITS, *VIDEOS)}

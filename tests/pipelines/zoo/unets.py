@@ -1,0 +1,96 @@
+"""Pipelines whose denoiser is a U-Net: Stable Diffusion and its kin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import diffusers
+
+from tests.pipelines.zoo.encoders import clip_text
+from tests.pipelines.zoo.kind import Kind
+from tests.pipelines.zoo.tokenizing import clip_tokenizer
+from tests.pipelines.zoo.vaes import kl_vae
+from tests.pipelines.zoo.weights import build
+
+library: Any = diffusers
+
+NOISES = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+SIZE = {"height": 64, "width": 64}
+
+
+def ddim(**more: Any) -> Any:
+    """DDIM as Stable Diffusion is published with it."""
+    more = {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1, **more}
+    return library.DDIMScheduler(**NOISES, **more)
+
+
+def unet(*, context: int = 16, **more: Any) -> Any:
+    """A conditional U-Net of two levels, the lower with attention to a text of width `context`."""
+    return build(
+        lambda: library.UNet2DConditionModel(
+            sample_size=8,
+            block_out_channels=(8, 16),
+            layers_per_block=1,
+            norm_num_groups=4,
+            attention_head_dim=4,
+            cross_attention_dim=context,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            **more,
+        )
+    )
+
+
+def sd_parts(**more: Any) -> dict[str, Any]:
+    """Components of Stable Diffusion 1.5 with DDIM and no safety checker; `more` replaces some."""
+    tokenizer = clip_tokenizer()
+    return {
+        "vae": kl_vae(),
+        "text_encoder": clip_text(tokenizer),
+        "tokenizer": tokenizer,
+        "unet": unet(),
+        "scheduler": ddim(),
+        "safety_checker": None,
+        "feature_extractor": None,
+        "requires_safety_checker": False,
+        **more,
+    }
+
+
+def sd15() -> Any:
+    return library.StableDiffusionPipeline(**sd_parts())
+
+
+def sdxl_parts(**more: Any) -> dict[str, Any]:
+    """Components of SDXL with Euler; the second text encoder gives the pooled embedding."""
+    first, second = clip_tokenizer(), clip_tokenizer(pad="!")
+    ids, pooled = 6 * 8, 16  # six numbers of size and crop, eight features each
+    return {
+        "vae": kl_vae(scaling=0.13025),
+        "text_encoder": clip_text(first),
+        "tokenizer": first,
+        "text_encoder_2": clip_text(second, projected=True, seed=4),
+        "tokenizer_2": second,
+        "unet": unet(
+            context=32,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=ids + pooled,
+            use_linear_projection=True,
+            transformer_layers_per_block=(1, 2),
+        ),
+        "scheduler": library.EulerDiscreteScheduler(
+            **NOISES, steps_offset=1, timestep_spacing="leading"
+        ),
+        **more,
+    }
+
+
+def sdxl() -> Any:
+    return library.StableDiffusionXLPipeline(**sdxl_parts())
+
+
+UNETS = [
+    Kind("sd15", sd15, {**SIZE, "guidance_scale": 4.0}, each_commit=True),
+    Kind("sdxl", sdxl, {**SIZE, "guidance_scale": 4.0}, each_commit=True),
+]

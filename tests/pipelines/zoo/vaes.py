@@ -1,0 +1,64 @@
+"""Tiny autoencoders, and what pictures go through on their way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import diffusers
+import torch
+
+from tests.pipelines.zoo.weights import build
+
+library: Any = diffusers
+
+
+def kl_vae(*, channels: int = 4, scaling: float = 0.18215, **more: Any) -> Any:
+    """AutoencoderKL of `channels` latent channels: (3, 8h, 8w) to (channels, h, w)."""
+    depth = 4
+    return muted(
+        build(
+            lambda: library.AutoencoderKL(
+                down_block_types=("DownEncoderBlock2D",) * depth,
+                up_block_types=("UpDecoderBlock2D",) * depth,
+                block_out_channels=(8,) * depth,
+                layers_per_block=1,
+                norm_num_groups=2,
+                latent_channels=channels,
+                scaling_factor=scaling,
+                sample_size=64,
+                **more,
+            ),
+            seed=3,
+        )
+    )
+
+
+def deep_vae(*, scaling: float, shift: float, **more: Any) -> Any:
+    """AutoencoderKL as of SD3 and FLUX: 16 channels, a shift, no layer around the latents."""
+    return kl_vae(
+        channels=16,
+        scaling=scaling,
+        shift_factor=shift,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+        **more,
+    )
+
+
+def wan_vae() -> Any:
+    """Wan's causal video autoencoder: (3, 4f + 1, 8h, 8w) to (16, f + 1, h, w)."""
+    return muted(
+        build(
+            lambda: library.AutoencoderKLWan(
+                base_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1, z_dim=16
+            ),
+            seed=3,
+        )
+    )
+
+
+@torch.no_grad()
+def muted(vae: Any) -> Any:
+    """The same with a third of the contrast: random pictures would leave the range they have."""
+    vae.decoder.conv_out.weight.mul_(0.3)
+    return vae

@@ -1,0 +1,16 @@
+"""Warnings which the libraries raise themselves on current releases, for `filterwarnings` marks.
+
+A test module that runs kinds of the zoo says `pytestmark = [*KNOWN]`, more marks beside it.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+FILTERS: dict[str, str] = {
+    # NumPy 2 asks tensors for `copy`, which torch's __array__ does not take; the copy is made
+    "np.array(tensor) in diffusers' schedulers": (
+        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+    ),
+}
+KNOWN = [pytest.mark.filterwarnings(text) for text in FILTERS.values()]
