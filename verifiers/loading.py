@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from noise_search.errors import UserError
 from noise_search.problem import Prompt, Verifier
 from noise_search.registry import bind, check_name, find
 from noise_search.specs import Spec
+from noise_search.verifiers.models import Models
 from noise_search.verifiers.process import Aggregation, Process, RandomProcess
 
 __all__ = [
@@ -32,16 +34,27 @@ __all__ = [
 ]
 
 
-def load(text: str) -> Verifier:
+def load(text: str, models: Models | None = None) -> Verifier:
     """The verifier of a spec; its name is the spec.
+
+    Args:
+        text: the spec.
+        models: what other verifiers of the run have loaded, to be shared.
 
     Raises:
         UserError: the verifier is unknown, or cannot be had as asked.
     """
     spec = check_name("verifier", text)
     function = find("verifier", spec.name)
-    verifier: Verifier = function(spec, **bind("verifier", spec, function, given=1))
+    given: list[Any] = [spec, models or Models()][: _placed(function)]
+    verifier: Verifier = function(*given, **bind("verifier", spec, function, len(given)))
     return verifier
+
+
+def _placed(function: Callable[..., Verifier]) -> int:
+    """How many leading parameters are given by place: the spec, and perhaps the models."""
+    parameters = list(signature(function).parameters.values())
+    return 1 + (len(parameters) > 1 and parameters[1].kind is Parameter.POSITIONAL_ONLY)
 
 
 def from_callable(
