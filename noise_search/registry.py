@@ -27,6 +27,7 @@ VERIFIERS: Mapping[str, str] = {
     "arithmetic": "noise_search.verifiers.loading:arithmetic",
     "clip": "noise_search.verifiers.loading:clip",
     "exact": "noise_search.verifiers.loading:exact",
+    "image-reward": "noise_search.verifiers.image_reward:image_reward",
     "math": "noise_search.verifiers.loading:math",
     "prm": "noise_search.verifiers.loading:prm",
     "prm-random": "noise_search.verifiers.loading:prm_random",
@@ -37,6 +38,7 @@ VERIFIERS: Mapping[str, str] = {
 }
 MODELS: Mapping[str, str] = {
     "arithmetic": "noise_search.pipelines.text.loading:arithmetic",
+    "diffusers": "noise_search.pipelines.files:diffusers",
     "hf": "noise_search.pipelines.text.loading:hf",
     "gaussian": "noise_search.pipelines.loading:gaussian",
     "mixture": "noise_search.pipelines.loading:mixture",

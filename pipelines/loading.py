@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from noise_search.errors import UserError, nearest
-from noise_search.noise import LATENTS, TEXT, Book, Medium
+from noise_search.errors import UserError, nearest, out_of_memory
+from noise_search.pipelines.options import Defaults, Offload, Options
 from noise_search.pipelines.prices import PicturePrices, TextPrices
-from noise_search.pipelines.states import States
+from noise_search.pipelines.signatures import Signature, read_signature, signature_of
 from noise_search.pipelines.text.options import TextOptions
 from noise_search.problem import Pipeline, Prompt
-from noise_search.registry import bind, check_name, find
+from noise_search.registry import MODELS, bind, check_name, find
 from noise_search.specs import Spec
-
-if TYPE_CHECKING:
-    pass
-
 
 __all__ = [
     "Defaults",
     "Options",
+    "check_arguments",
     "check_prompts",
     "defaults",
     "defaults_of",
@@ -36,80 +32,13 @@ __all__ = [
     "price_only",
     "quietly",
     "shapes",
+    "signature",
     "wrap",
 ]
 
-Dtype = Literal["float32", "bfloat16", "float16"]
 Dimension = Annotated[int, Field(ge=1, le=1_000_000)]
 Positive = Annotated[float, Field(gt=0)]
 Family = Literal["linear", "vp"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How a run wants its model.
-
-    Attributes:
-        book: the recipes of the run.
-        states: where latents are kept; in memory where it is None.
-        steps: evaluations of the run's longest schedule, or None.
-        width: rows of every batch.
-        guidance_scale: strength of guidance, or None for the model's own.
-        eta: how random a step is; 0 is deterministic.
-        dtype: precision of the model.
-        threads: CPU threads, or None to leave them as they are.
-        device: where the model runs.
-        fast: do not pad short batches; results then depend on the batch in their last bits.
-        arguments: further keywords of the pipeline's call.
-        text: how texts are written, where the model writes.
-    """
-
-    book: Book
-    states: States | None = None
-    steps: int | None = None
-    width: int = 8
-    guidance_scale: float | None = None
-    eta: float = 0.0
-    dtype: Dtype = "float32"
-    threads: int | None = None
-    device: str = "cpu"
-    fast: bool = False
-    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    text: TextOptions = field(default_factory=TextOptions)
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """What a model is best used with; None where it has no answer.
-
-    Attributes:
-        verifier: spec of the verifier that guides a search.
-        evaluate: spec of the evaluator held out of it.
-        steps: denoiser evaluations of a full path.
-        guidance_scale: strength of guidance.
-        decoder: whether latents are decoded.
-        budget: of one prompt.
-        batch: rows of a batch.
-        searches: what a comparison compares.
-        budgets: and at which budgets.
-        text: how texts are written; None where the model makes none.
-    """
-
-    verifier: str | None = None
-    evaluate: str | None = None
-    steps: int = 50
-    guidance_scale: float | None = None
-    decoder: bool = False
-    budget: str = "64nfe"
-    batch: int = 8
-    searches: tuple[str, ...] = ("random", "zero-order", "paths", "prune", "steps")
-    budgets: tuple[str, ...] = ("32nfe", "64nfe", "128nfe")
-    text: TextOptions | None = None
-
-    @property
-    def medium(self) -> Medium:
-        """What the samples are made of."""
-        return LATENTS if self.text is None else TEXT
 
 
 _WRITES = Defaults(
@@ -161,7 +90,13 @@ def defaults(text: str) -> Defaults:
     Raises:
         UserError: the model is unknown.
     """
-    return _DEFAULTS.get(check_name("model", text).name, Defaults())
+    spec = check_name("model", text)
+    if spec.name == "diffusers":
+        from noise_search.pipelines.files import index_of
+
+        index = index_of(spec)
+        return _pictured(read_signature(index.kind) or Signature(index.kind), index.decodes)
+    return _DEFAULTS.get(spec.name, Defaults())
 
 
 def defaults_of(pipe: Any) -> Defaults:
@@ -176,18 +111,57 @@ def defaults_of(pipe: Any) -> Defaults:
         return _DEFAULTS["shapes"]
     if loaded(pipe) is not None:
         return _WRITES
-    parameters = inspect.signature(type(pipe).__call__).parameters
-    if "num_inference_steps" not in parameters:
+    found = signature_of(type(pipe))
+    if "num_inference_steps" not in found.parameters:
         kind = type(pipe).__name__
         raise UserError(
             f"pipe: {kind} is no diffusers pipeline and no pair of language model and tokenizer"
         )
-    scale = parameters.get("guidance_scale")
+    return _pictured(found, getattr(pipe, "vae", None) is not None)
+
+
+def _pictured(found: Signature, decoder: bool) -> Defaults:
+    """What a pipeline is best used with: its call's own defaults, and 16 samples."""
+    steps = found.steps or Defaults().steps
     return Defaults(
-        steps=parameters["num_inference_steps"].default,
-        guidance_scale=None if scale is None else scale.default,
-        decoder=getattr(pipe, "vae", None) is not None,
+        steps=steps,
+        guidance_scale=found.guidance_scale,
+        decoder=decoder,
+        budget=f"{16 * steps}nfe",
+        budgets=(f"{8 * steps}nfe", f"{16 * steps}nfe", f"{32 * steps}nfe"),
     )
+
+
+def signature(model: Any) -> Signature:
+    """What the call of a model takes: of a spec without loading it, or of a loaded pipeline.
+
+    Raises:
+        UserError: the model is unknown.
+    """
+    if not isinstance(model, str):
+        from noise_search.pipelines.text.loading import loaded
+
+        kind = type(model)
+        return Signature(kind.__name__) if loaded(model) is not None else signature_of(kind)
+    spec = check_name("model", model)
+    if spec.name == "diffusers":
+        from noise_search.pipelines.files import index_of
+
+        kind_name = index_of(spec).kind
+        return read_signature(kind_name) or Signature(kind_name, open=True)
+    if spec.name == "shapes":
+        return read_signature("ShapesPipeline") or Signature(spec.name)
+    return Signature(spec.name, open=spec.name not in MODELS)
+
+
+def check_arguments(model: Any, names: Iterable[str]) -> None:
+    """Refuse arguments that the call of a model does not take; nothing is loaded.
+
+    Raises:
+        UserError: there is one.
+    """
+    found = signature(model)
+    found.check(names)
 
 
 def check_prompts(text: str, prompts: Sequence[Prompt]) -> None:
@@ -240,7 +214,8 @@ def price_only(
         return TextPrices(chosen.max_tokens, chosen.step_tokens)
     _check_guidance(check_name("model", text), guidance_scale)
     scale = usual.guidance_scale if guidance_scale is None else guidance_scale
-    guided = (scale or 0.0) > 1.0
+    # rows that the denoiser of any pipeline is given are counted when it is called
+    guided = (scale or 0.0) > 1.0 and check_name("model", text).name != "diffusers"
     return PicturePrices(guided=guided, decoder=usual.decoder, stochastic=eta > 0.0)
 
 
@@ -321,7 +296,7 @@ def shapes(spec: Spec, options: Options, /) -> Pipeline:
         if isinstance(module, torch.nn.Module):
             # Not the model's own method, which warns of modules to keep in fp32: it has none.
             torch.nn.Module.to(module, getattr(torch, options.dtype))
-    pipe.to(options.device)
+    put(pipe, options.device, options.offload)
     if options.guidance_scale is None:
         options = replace(options, guidance_scale=_DEFAULTS["shapes"].guidance_scale)
     return wrap(pipe, options)
@@ -344,6 +319,7 @@ def wrap(pipe: Any, options: Options) -> Pipeline:
         return text.wrap(*pair, options)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
+    check_arguments(pipe, options.arguments)
     scale = options.guidance_scale
     guidance = {} if scale is None else {"guidance_scale": scale}
     return DiffusersPipeline(
@@ -354,7 +330,27 @@ def wrap(pipe: Any, options: Options) -> Pipeline:
         eta=options.eta,
         states=options.states,
         fast=options.fast,
+        **({} if options.preview == "vae" else {"preview": options.preview}),
     )
+
+
+def put(pipe: Any, device: str, offload: Offload | None) -> None:
+    """Put a pipeline where it is to run; what is not used may wait in the host's memory.
+
+    Raises:
+        UserError: there is no such device.
+    """
+    try:
+        if offload == "model":
+            pipe.enable_model_cpu_offload(device=device)
+        elif offload == "sequential":
+            pipe.enable_sequential_cpu_offload(device=device)
+        else:
+            pipe.to(device)
+    except (RuntimeError, ValueError, AssertionError) as error:
+        if out_of_memory(error):
+            raise UserError(f"device={device}: the model does not fit; try --offload") from None
+        raise UserError(f"device={device}: {str(error)[:200]}") from None
 
 
 def _folder(variant: str) -> Path:

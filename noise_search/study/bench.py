@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from noise_search.noise import Book, Medium
 from noise_search.problem import Judged, Pipeline, Prompt, Verifier
 from noise_search.ranking import ByScore, Ranking
 from noise_search.run import World
+from noise_search.study.arguments import live
 from noise_search.study.settings import OF_PICTURES, OF_TEXTS, Settings
 
 if TYPE_CHECKING:
@@ -81,10 +82,11 @@ def complete(settings: Settings, pipe: object = None) -> Settings:
     Raises:
         UserError: the model is unknown, or the settings contradict each other.
     """
-    from noise_search.pipelines.loading import defaults, defaults_of
+    from noise_search.pipelines.loading import check_arguments, defaults, defaults_of
 
     own = defaults(settings.model) if pipe is None else defaults_of(pipe)
     _check_medium(settings, own.medium)
+    check_arguments(settings.model if pipe is None else pipe, settings.pipeline)
     steps = settings.steps or own.steps
     search_steps = settings.search_steps or steps
     if search_steps > steps:
@@ -114,7 +116,9 @@ def _check_medium(settings: Settings, medium: Medium) -> None:
     given = {key for key in (*OF_PICTURES, *OF_TEXTS) if getattr(settings, key) is not None}
     if settings.search_steps == settings.steps:
         given.discard("search_steps")  # as they are completed
-    foreign = OF_PICTURES if medium.answers else OF_TEXTS
+    if settings.preview != "vae":
+        given.add("preview")
+    foreign = (*OF_PICTURES, "preview") if medium.answers else OF_TEXTS
     makes = "writes; it has no denoising steps" if medium.answers else "draws; it writes no text"
     for key in foreign:
         if key in given:
@@ -137,8 +141,23 @@ def build(settings: Settings, book: Book, folder: Path | None) -> Bench:
     return assemble(settings, book, pipeline, verifier_of(settings.verifier))
 
 
-def options_of(settings: Settings, book: Book, folder: Path | None) -> Options:
-    """The run options that a pipeline is made with."""
+def options_of(
+    settings: Settings,
+    book: Book,
+    folder: Path | None,
+    arguments: Mapping[str, Any] | None = None,
+) -> Options:
+    """The run options that a pipeline is made with.
+
+    Args:
+        settings: completed settings.
+        book: the run's recipes.
+        folder: where live latents are kept, or None for memory alone.
+        arguments: of the pipeline's call; by default as the settings hold them.
+
+    Raises:
+        UserError: a picture among the arguments has changed, or an object is missing.
+    """
     from noise_search.pipelines.loading import Options
     from noise_search.pipelines.states import States
 
@@ -150,8 +169,12 @@ def options_of(settings: Settings, book: Book, folder: Path | None) -> Options:
         eta=settings.eta,
         dtype=settings.dtype,
         device=settings.device,
+        offload=settings.offload,
         threads=settings.threads,
         fast=settings.fast,
+        arguments=live(settings.pipeline) if arguments is None else arguments,
+        preview=settings.preview,
+        trust_remote_code=settings.trust_remote_code,
         text=writing_of(settings),
     )
 

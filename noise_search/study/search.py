@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast, overload
 
 from noise_search.answers import Rule
 from noise_search.candidate import Candidate
+from noise_search.errors import UserError, nearest
 from noise_search.moves import Plan
 from noise_search.noise import Book
 from noise_search.problem import Prompt, Verifier
+from noise_search.study.arguments import RENAMED, live, settled
 from noise_search.study.bench import Bench, assemble, complete, options_of, verifier_of
 from noise_search.study.folder import write_folder
 from noise_search.study.generate import (
@@ -25,6 +27,12 @@ from noise_search.study.generate import (
 from noise_search.study.prompts import Row, name_prompts
 from noise_search.study.result import Result
 from noise_search.study.settings import Settings
+
+if TYPE_CHECKING:
+    from noise_search.pipelines.options import Options as Making
+
+BESIDE = ("out", "on_candidate", "negative_prompt")
+"""Keywords that are neither settings nor arguments of the pipeline's call."""
 
 Judge = str | Verifier | Callable[..., Any]
 """A spec, a verifier, or a callable `f(images, prompt)` that returns a score an image."""
@@ -59,6 +67,14 @@ class Options(TypedDict, total=False):
         threads: of this process.
         fast: leave short batches short: faster, and bits may differ from run to run.
         metadata: write recipe and scores into the PNG files.
+        preview: what shows an x0-prediction: "vae", "taesd", "taesd:DIR" or "small".
+        offload: what waits in the host's memory, where the model is a spec.
+        trust_remote_code: whether code that lies with a model may run, where it is a spec.
+        cache: whether verdicts of verifiers are kept between runs.
+        pipeline: further arguments of the pipeline's call.
+
+    Every keyword below these is an argument of the pipeline's call too: the usual ones are listed
+    for editors, and any other that the pipeline takes may be given.
     """
 
     verifier: Judge | None
@@ -86,6 +102,31 @@ class Options(TypedDict, total=False):
     threads: int
     fast: bool
     metadata: bool
+    preview: str
+    offload: Literal["model", "sequential"] | None
+    trust_remote_code: bool
+    cache: bool
+    pipeline: Mapping[str, object]
+    negative_prompt: str | None
+    height: int
+    width: int
+    num_frames: int
+    frame_rate: float
+    fps: float
+    image: object
+    mask_image: object
+    control_image: object
+    ip_adapter_image: object
+    strength: float
+    controlnet_conditioning_scale: float | list[float]
+    cross_attention_kwargs: Mapping[str, object]
+    true_cfg_scale: float
+    guidance_rescale: float
+    max_sequence_length: int
+    clip_skip: int
+    class_labels: object
+    callback_on_step_end: Callable[..., Any]
+    callback_on_step_end_tensor_inputs: list[str]
 
 
 class _Listener:
@@ -131,17 +172,18 @@ def search(
     from noise_search.pipelines.loading import check_prompts
 
     plan = options.get("search", "random")
-    settings = _settings(pipe, options)
+    settings, arguments = _settings(pipe, options)
     alone = isinstance(prompt, str | Prompt)
-    prompts = _named([prompt] if isinstance(prompt, str | Prompt) else prompt)
+    asked = [prompt] if isinstance(prompt, str | Prompt) else prompt
+    prompts = _named(asked, options.get("negative_prompt", _own(options).get("negative_prompt")))
     completed = complete(settings, None if isinstance(pipe, str) else pipe)
     if isinstance(pipe, str):
-        check_prompts(pipe, prompts)
+        check_prompts(settings.model, prompts)
     jobs = jobs_of(prompts, completed, None if isinstance(plan, str) else plan)
     watch = _Listener(options.get("on_candidate"))
 
     def bench_of(settings: Settings, book: Book, folder: Path | None) -> Bench:
-        return _bench(pipe, settings, book, folder, options)
+        return _bench(pipe, options_of(settings, book, folder, arguments), settings, options)
 
     out = options.get("out")
     if out is not None:
@@ -156,10 +198,13 @@ def search(
     return results[0] if alone else results
 
 
-def _named(asked: Sequence[Asked]) -> list[Prompt]:
-    """Prompts with names of their own."""
+def _named(asked: Sequence[Asked], negative: str | None) -> list[Prompt]:
+    """Prompts with names of their own; a negative prompt is that of all that have none."""
     rows = [
-        Row(p) if isinstance(p, str) else Row(p.text, p.negative, p.seed, p.answer) for p in asked
+        Row(p, negative)
+        if isinstance(p, str)
+        else Row(p.text, negative if p.negative is None else p.negative, p.seed, p.answer)
+        for p in asked
     ]
     return name_prompts(rows)
 
@@ -172,28 +217,63 @@ def _class_of(pipe: object) -> str:
     return type(held).__name__
 
 
-def _settings(pipe: object, options: Options) -> Settings:
-    """The settings among the keywords; objects go by their names."""
-    beside = {"out", "on_candidate"}
-    values: dict[str, Any] = {k: v for k, v in options.items() if k not in beside}
-    values["model"] = pipe if isinstance(pipe, str) else _class_of(pipe)
+def _settings(pipe: object, options: Options) -> tuple[Settings, dict[str, Any]]:
+    """The settings among the keywords, where objects go by their names; the pipeline's arguments.
+
+    Raises:
+        UserError: a keyword is neither a setting nor an argument of the pipeline.
+    """
+    from noise_search.pipelines.files import model_spec
+
+    model = model_spec(pipe) if isinstance(pipe, str) else _class_of(pipe)
+    own = {*Settings.model_fields, *BESIDE}
+    values: dict[str, Any] = {k: v for k, v in options.items() if k in own and k not in BESIDE}
+    rest = {key: value for key, value in options.items() if key not in own}
+    _check_keywords(model if isinstance(pipe, str) else pipe, rest, own - set(BESIDE[2:]))
+    given = settled({**_own(options), **rest})
+    given.pop("negative_prompt", None)  # it is the prompts'
+    values |= {"model": model, "pipeline": given}
     for key in ("verifier", "evaluate", "search"):
-        if not isinstance(given := values.get(key), str | None):
-            values[key] = getattr(given, "name", getattr(given, "__name__", type(given).__name__))
-    return Settings.of(values)
+        if not isinstance(judge := values.get(key), str | None):
+            values[key] = getattr(judge, "name", getattr(judge, "__name__", type(judge).__name__))
+    return Settings.of(values), live(given)
 
 
-def _bench(
-    pipe: object, settings: Settings, book: Book, folder: Path | None, options: Options
-) -> Bench:
+def _own(options: Options) -> Mapping[str, Any]:
+    """The arguments that were given as a mapping."""
+    given: object = options.get("pipeline", {})
+    if not isinstance(given, Mapping):
+        raise UserError(f"pipeline={str(given)[:60]}: a mapping of arguments to values is needed")
+    return cast("Mapping[str, Any]", given)
+
+
+def _check_keywords(model: object, keywords: Iterable[str], own: Iterable[str]) -> None:
+    """Refuse keywords that the pipeline does not take and that are near one of `search` itself.
+
+    Raises:
+        UserError: there is one; also where the model takes none at all.
+    """
+    from noise_search.pipelines.loading import signature
+
+    found = signature(model)
+    for key in keywords:
+        if key in RENAMED or key in found.parameters:
+            continue
+        hint = nearest(key, own)
+        usual = key in Options.__annotations__
+        if not usual and (hint.startswith("; did") or not (found.parameters or found.open)):
+            raise UserError(f"unknown setting {key[:60]!r}{hint}")
+
+
+def _bench(pipe: object, made: Making, settings: Settings, options: Options) -> Bench:
     """The bench of specs and objects."""
     from noise_search.pipelines import loading
 
     verifier, evaluator = options.get("verifier"), options.get("evaluate")
-    made = options_of(settings, book, folder)
-    if not isinstance(pipe, str):
-        made = replace(made, threads=None)  # the caller's process keeps its own
-    pipeline = loading.load(pipe, made) if isinstance(pipe, str) else loading.wrap(pipe, made)
+    if isinstance(pipe, str):
+        pipeline = loading.load(settings.model, made)
+    else:
+        pipeline = loading.wrap(pipe, replace(made, threads=None))  # the caller's process keeps its
     judge = verifier_of(settings.verifier if verifier is None else verifier)
     held_out = None if evaluator is None else verifier_of(evaluator)
-    return assemble(settings, book, pipeline, judge, held_out)
+    return assemble(settings, made.book, pipeline, judge, held_out)

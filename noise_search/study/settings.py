@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
 
 from noise_search.answers import Rule
 from noise_search.budget import read_limits
 from noise_search.errors import UserError, nearest
+from noise_search.pipelines.arguments import Json
+from noise_search.study.arguments import checked_arguments
 from noise_search.study.files import read_bytes
 
 M = TypeVar("M", bound=BaseModel)
 
-OF_PICTURES = ("search_steps", "guidance_scale")
+OF_PICTURES = ("search_steps", "guidance_scale", "offload")
 """Settings that only denoising has,"""
 OF_TEXTS = ("temperature", "top_p", "max_tokens", "step_tokens", "split", "answers", "system")
 """and that only writing has."""
+
+UNSAID: Mapping[str, object] = {"pipeline": {}, "preview": "vae", "offload": None}
+"""Settings that are left out of records where they are as they always were."""
+PREVIEWS = ("vae", "taesd", "small")
+"""What may show an x0-prediction; the second from a folder of its own, too."""
+BY_HAND = ("trust_remote_code",)
+"""Settings that neither a file nor a record may give."""
 
 MOST_BYTES = 1 << 20
 """Configuration files larger than this are refused."""
@@ -58,6 +76,12 @@ class Settings(BaseModel):
         split: where a reasoning step ends, as in "newline".
         answers: how the answer of a text is found.
         system: the system's line of a chat.
+        pipeline: further arguments of the pipeline's call, as they stand in a record.
+        preview: what shows an x0-prediction: the pipeline's own "vae"; "taesd" or "taesd:DIR", a
+            tiny autoencoder; "small", the vae at a lower resolution.
+        offload: what waits in the host's memory while it is not used: "model" or "sequential".
+        trust_remote_code: whether code that lies with a model may run; no record holds it.
+        cache: whether verdicts of verifiers are kept between runs; no record holds it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
@@ -86,6 +110,11 @@ class Settings(BaseModel):
     split: str | None = Field(None, min_length=1, max_length=600)
     answers: Rule | None = None
     system: str | None = Field(None, min_length=1, max_length=20_000)
+    pipeline: Mapping[str, Json] = Field(default_factory=dict[str, Json])
+    preview: str = "vae"
+    offload: Literal["model", "sequential"] | None = None
+    trust_remote_code: bool = Field(False, exclude=True)
+    cache: bool = Field(True, exclude=True)
 
     @field_validator(
         "seed",
@@ -106,6 +135,23 @@ class Settings(BaseModel):
     def _no_switch(cls, value: object) -> object:
         return no_switch(value)
 
+    @field_validator("pipeline", mode="before")
+    @classmethod
+    def _arguments(cls, value: object) -> object:
+        return checked_arguments(value)
+
+    @field_validator("preview")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in PREVIEWS and not re.fullmatch(r"taesd:[^\0]{1,400}", value):
+            raise ValueError(f"one of {', '.join(PREVIEWS)} or taesd:DIR is needed")
+        return value
+
+    @model_serializer(mode="wrap")
+    def _told(self, tell: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        record: dict[str, Any] = tell(self)
+        return {k: v for k, v in record.items() if k not in UNSAID or v != UNSAID[k]}
+
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
         """Settings from keys and values.
@@ -117,6 +163,19 @@ class Settings(BaseModel):
         if settings.budget is not None:
             read_limits(settings.budget)
         return settings
+
+    @classmethod
+    def recorded(cls, values: Mapping[str, Any], *, trust: bool = False) -> Self:
+        """Settings from a record, which cannot say that code of its own may run.
+
+        Args:
+            values: as a record holds them.
+            trust: whether the user has said so.
+
+        Raises:
+            UserError: a key is unknown or a value impossible.
+        """
+        return cls.of({**values, "trust_remote_code": trust})
 
     @property
     def limits(self) -> dict[str, int]:

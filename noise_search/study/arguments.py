@@ -1,0 +1,117 @@
+"""A user's own arguments of the pipeline: live ones for the call, and their forms for the record.
+
+A picture given by its path stands in the record as ``{"file": path, "sha256": digest}`` and is
+read again when the run is resumed; one given as an object, as its digest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from noise_search.errors import UserError
+from noise_search.pipelines.arguments import Json, is_digest, recorded
+from noise_search.study.pictures import read_image
+
+IMAGES = frozenset({"control_image", "image", "ip_adapter_image", "mask_image"})
+"""Arguments that are pictures: a text given for one is its path."""
+RENAMED = {
+    "eta": "eta",
+    "generator": "seed",
+    "guidance_scale": "guidance_scale",
+    "num_images_per_prompt": "batch",
+    "num_inference_steps": "steps",
+    "prompt": "prompt",
+}
+"""Arguments of a pipeline that are settings here."""
+MOST = 64
+"""More arguments than this are refused."""
+
+
+def settled(given: Mapping[str, object], base: Path | None = None) -> dict[str, object]:
+    """The arguments with paths of pictures made definite.
+
+    Args:
+        given: as the user wrote them.
+        base: the folder that relative paths count from; this process's by default.
+
+    Raises:
+        UserError: a picture cannot be read.
+    """
+    return {
+        key: _settled(value, f"pipeline.{key}", base or Path()) if key in IMAGES else value
+        for key, value in given.items()
+    }
+
+
+def _settled(value: object, key: str, base: Path) -> object:
+    if isinstance(value, list):
+        return [_settled(part, key, base) for part in cast("list[object]", value)]
+    if not isinstance(value, str) or is_digest(value):
+        return value
+    try:
+        path = (base / Path(value).expanduser()).resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"{key}: {value[:60]!r}: {error}") from None
+    _, sha256 = read_image(path, key)
+    return {"file": str(path), "sha256": sha256}
+
+
+def live(arguments: Mapping[str, object]) -> dict[str, Any]:
+    """What the pipeline is called with: pictures are read from their files.
+
+    Raises:
+        UserError: a file has changed, or an object is needed that a record does not hold.
+    """
+    return {key: _live(value, f"pipeline.{key}") for key, value in arguments.items()}
+
+
+def _live(value: Any, key: str) -> Any:
+    if is_digest(value):
+        raise UserError(f"{key} was given as an object, {value[:60]}; give it again, from Python")
+    if isinstance(value, list):
+        return [_live(part, key) for part in cast("list[object]", value)]
+    if isinstance(value, dict) and set(cast("dict[object, object]", value)) == {"file", "sha256"}:
+        return read_image(Path(value["file"]), key, str(value["sha256"]))[0]
+    return value
+
+
+def again(record: Mapping[str, Json], given: Mapping[str, object]) -> dict[str, Any]:
+    """The arguments of a record, with the objects that it needs.
+
+    Args:
+        record: arguments as they were recorded.
+        given: those that a record does not hold, or all of them.
+
+    Raises:
+        UserError: one is missing, or is not what it was.
+    """
+    for key, value in given.items():
+        if key not in record:
+            raise UserError(f"pipeline.{key[:60]}: the record holds no such argument")
+        if recorded(value, f"pipeline.{key}") != record[key]:
+            raise UserError(f"pipeline.{key} is not what it was: {str(record[key])[:80]}")
+    return {**live({k: v for k, v in record.items() if k not in given}), **given}
+
+
+def checked_arguments(value: object) -> dict[str, Json]:
+    """The arguments of a setting: names, and values of JSON.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if not isinstance(value, Mapping):
+        raise ValueError("a mapping of arguments to values is needed")
+    given = cast("Mapping[object, object]", value)
+    if len(given) > MOST:
+        raise ValueError(f"more than {MOST} arguments")
+    for key in given:
+        if not isinstance(key, str) or not re.fullmatch(r"[A-Za-z_]\w{0,99}", key):
+            raise ValueError(f"{str(key)[:60]!r} is no name of an argument")
+        if key == "negative_prompt":
+            raise ValueError("a negative prompt is its prompt's")
+        if key in RENAMED:
+            raise ValueError(f"{key} is a setting of its own, {RENAMED[key]!r}")
+    return {str(key): recorded(part, f"pipeline.{key}") for key, part in given.items()}
