@@ -91,14 +91,17 @@ def bind(kind: str, spec: Spec, function: Callable[..., Any], given: int) -> dic
     Raises:
         UserError: an option is unknown or out of its bounds.
     """
-    parameters = list(inspect.signature(function).parameters)[given:]
+    placed = list(inspect.signature(function).parameters.values())[given:]
+    parameters = [p.name for p in placed if p.kind not in (p.POSITIONAL_ONLY, p.VAR_KEYWORD)]
+    others = next((p.name for p in placed if p.kind is p.VAR_KEYWORD), None)
     options: dict[str, Any] = {}
     for key, text in spec.options.items():
-        if key not in parameters:
+        if key not in parameters and others is None:
             where = f"{kind} {spec.name}"
             ending = nearest(key, parameters) if parameters else "; it takes none"
             raise UserError(f"{where}: unknown option {key!r}{ending}")
-        options[key] = _convert(f"{kind} {spec.name}: {key}", text, _hint(function, key))
+        hint = _hint(function, key if key in parameters else others or key)
+        options[key] = _convert(f"{kind} {spec.name}: {key}", text, hint)
     return options
 
 

@@ -1,145 +1,173 @@
 """The CLIP verifier: cosine of the features of a picture and of a sentence.
 
-CLIP is Radford et al. 2021 (arXiv:2103.00020), SigLIP is Zhai et al. 2023 (arXiv:2303.15343);
-CLIPScore is ``2.5 * max(cosine, 0)`` with the prompt "A photo depicts ..." (Hessel et al. 2021,
-arXiv:2104.08718).  Loads a folder in open_clip's or in transformers' format, or one of open_clip's
-published models where its weights are on the disk.  Nothing is ever downloaded.
+CLIP is Radford et al. 2021 (arXiv:2103.00020); CLIPScore is ``2.5 * max(cosine, 0)`` with the
+prompt "A photo depicts ..." (Hessel et al. 2021, arXiv:2104.08718).  Verifiers on one tower share
+its `Encoder`, and so what it has made of a picture.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import json
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from noise_search.errors import UserError, nearest
+from noise_search.errors import UserError
+from noise_search.verifiers.batches import Batches
+from noise_search.verifiers.clip_files import (
+    Towers,
+    load_directory,
+    load_published,
+    shipped_folder,
+)
+from noise_search.verifiers.models import Models, Place
+from noise_search.verifiers.pictures import Pixels, pixels_of
 
 if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-__all__ = ["CLIPSCORE_PREFIX", "CLIPSCORE_SCALE", "Clip", "Towers", "shipped_folder"]
+__all__ = ["CLIPSCORE_PREFIX", "CLIPSCORE_SCALE", "Clip", "Encoder", "encoder_of"]
 
 CLIPSCORE_PREFIX = "A photo depicts "
 CLIPSCORE_SCALE = 2.5
 
-_SHIPPED = {"shapes-clip": "shapes_clip", "shapes-clip-weak": "shapes_clip_weak"}
-_WEIGHTS = (".safetensors", ".bin", ".pth", ".pt")
-
 Features = NDArray[np.float64]
+"""Of one picture or sentence, (D,), of norm 1."""
+T = TypeVar("T")
 
 
-def shipped_folder(name: str) -> Path:
-    """The folder of a verifier that comes with the package: ``shapes-clip``, ``shapes-clip-weak``.
+class Encoder:
+    """Unit features of pictures and sentences, each made once while it is remembered.
 
-    Raises:
-        UserError: there is none of this name.
+    The last bits of a matrix product depend on how many rows it has, so pictures always run
+    ``place.batch`` at a time: short batches are padded, long ones sliced. The same picture has the
+    same bits in any company.
+
+    Args:
+        towers: the model.
+        place: how it is run.
+        memory: how many pictures' and how many sentences' features are kept.
     """
-    if name not in _SHIPPED:
-        raise UserError(
-            f"no CLIP verifier {name!r} comes with the package{nearest(name, _SHIPPED)}"
+
+    def __init__(self, towers: Towers, place: Place | None = None, memory: int = 1024) -> None:
+        self.place = place or Place()
+        self._towers = towers
+        self._batches = Batches(self._encode, self.place.batch)
+        self._pictures: _Recent[Features] = _Recent(memory)
+        self._sentences: _Recent[Features] = _Recent(memory)
+
+    @cached_property
+    def version(self) -> str:
+        """What decides the features: model, weights, preprocessing, number type, width."""
+        digest = hashlib.sha256()
+        for path in self._towers.files:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        dtype = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}[self.place.dtype]
+        return (
+            f"{self._towers.name} sha256:{digest.hexdigest()[:16]} {dtype}"
+            f" own-preprocessing(uint8) batch:{self.place.batch}"
         )
-    return Path(__file__).resolve().parent / _SHIPPED[name]
 
+    def pictures(self, images: Sequence[Image.Image | Pixels]) -> list[Features]:
+        """Features of pictures (PIL, or uint8 of H x W x 3), in order."""
+        pixels = [pixels_of(image) for image in images]
+        keys = [_digest(one) for one in pixels]
+        due = {
+            key: one
+            for key, one in zip(keys, pixels, strict=True)
+            if self._pictures.recall(key) is None
+        }
+        made = self._batches([self._prepare(one) for one in due.values()])
+        found = dict(zip(due, made, strict=True))
+        whole = [found[key] if key in found else self._pictures[key] for key in keys]
+        for key, features in found.items():
+            self._pictures.put(key, features)
+        return whole
 
-@dataclass(frozen=True)
-class Towers:
-    """A loaded model.
+    def sentence(self, text: str) -> Features:
+        """Features of a sentence; they do not depend on which others were asked for."""
+        found = self._sentences.recall(text)
+        if found is None:
+            import torch
 
-    Attributes:
-        pixels: one picture to the tower's input (3, H, W), by the model's own preprocessing.
-        image: pixels (B, 3, H, W) to features (B, D).
-        text: one sentence to features (D,).
-        name: what it is, for the version string.
-        files: the files that decide its scores.
-    """
+            with torch.inference_mode():
+                found = _unit(self._towers.text(text))
+            self._sentences.put(text, found)
+        return found
 
-    pixels: Callable[[Image.Image], Tensor]
-    image: Callable[[Tensor], Tensor]
-    text: Callable[[str], Tensor]
-    name: str
-    files: tuple[Path, ...]
+    def _prepare(self, pixels: Pixels) -> Tensor:
+        from PIL import Image
+
+        return self._towers.pixels(Image.fromarray(pixels))
+
+    def _encode(self, rows: Sequence[Tensor]) -> list[Features]:
+        import torch
+
+        with torch.inference_mode():
+            return [_unit(row) for row in self._towers.image(torch.stack(list(rows)))]
 
 
 class Clip:
-    """Scores pictures against prompts in fp32; the same row gives the same bits in any company.
-
-    The last bits of a matrix product depend on how many rows it has, so pictures always run
-    ``batch`` at a time: short batches are padded, long ones sliced.
+    """Scores pictures against prompts.
 
     Args:
-        towers: the model; see :meth:`from_directory` and :meth:`from_open_clip`.
-        batch: pictures a call of the image tower, always.
+        encoder: of both; see :meth:`from_directory` and :meth:`from_open_clip`.
         prefix: put before every prompt; CLIPScore uses :data:`CLIPSCORE_PREFIX`.
         scale: None for the raw cosine, else ``scale * max(cosine, 0)``.
-        memory: how many prompts' features are kept.
     """
 
-    def __init__(
-        self,
-        towers: Towers,
-        *,
-        batch: int = 8,
-        prefix: str = "",
-        scale: float | None = None,
-        memory: int = 1024,
-    ) -> None:
-        if batch < 1 or memory < 1:
-            raise UserError(f"batch and memory must be at least 1, not {batch} and {memory}")
-        self._towers = towers
-        self._batch = batch
+    def __init__(self, encoder: Encoder, *, prefix: str = "", scale: float | None = None) -> None:
+        self.encoder = encoder
         self._prefix = prefix
         self._scale = scale
-        self._memory = memory
-        self._texts: OrderedDict[str, Features] = OrderedDict()
 
     @classmethod
-    def from_directory(cls, folder: str | Path, **options: Any) -> Clip:
+    def from_directory(
+        cls, folder: str | Path, *, batch: int = 8, memory: int = 1024, **options: Any
+    ) -> Clip:
         """Load a folder of open_clip (``open_clip_config.json``) or transformers (CLIP, SigLIP).
 
         Raises:
             UserError: the folder is missing or is neither.
         """
-        return cls(_load_directory(Path(folder)), **options)
+        place = Place(batch=batch)
+        return cls(Encoder(load_directory(Path(folder), place), place, memory), **options)
 
     @classmethod
-    def from_open_clip(cls, name: str, tag: str, **options: Any) -> Clip:
+    def from_open_clip(cls, name: str, tag: str, *, batch: int = 8, **options: Any) -> Clip:
         """Load one of open_clip's published models, e.g. ``"ViT-B-32", "openai"``, from the disk.
 
         Raises:
             UserError: the model is unknown, or its weights are not in the local caches.
         """
-        return cls(_load_published(name, tag), **options)
+        place = Place(batch=batch)
+        return cls(Encoder(load_published(name, tag, place), place), **options)
 
     @classmethod
     def shipped(cls, name: str = "shapes-clip", **options: Any) -> Clip:
         """Load a verifier that comes with the package; an ordinary open_clip folder."""
         return cls.from_directory(shipped_folder(name), **options)
 
-    @cached_property
+    @property
     def version(self) -> str:
-        """What decides the scores: model, weights, order of preprocessing, precision, formula."""
-        digest = hashlib.sha256()
-        for path in self._towers.files:
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+        """What decides the scores: the encoder's, and the formula."""
         formula = "cosine" if self._scale is None else f"{self._scale:g}*max(cosine,0)"
-        return (
-            f"clip:{self._towers.name} sha256:{digest.hexdigest()[:16]} fp32"
-            f" own-preprocessing(uint8) batch:{self._batch} prefix:{self._prefix!r} {formula}"
-        )
+        return f"clip:{self.encoder.version} prefix:{self._prefix!r} {formula}"
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the greatest score there can be."""
+        return (-1.0, 1.0) if self._scale is None else (0.0, self._scale)
 
     def similarity(
-        self, images: Sequence[Image.Image | NDArray[np.uint8]], prompts: Sequence[str]
+        self, images: Sequence[Image.Image | Pixels], prompts: Sequence[str]
     ) -> list[float]:
         """The score of each picture (PIL, or uint8 of H x W x 3) with its own prompt.
 
@@ -148,205 +176,67 @@ class Clip:
         """
         if len(images) != len(prompts):
             raise ValueError(f"{len(images)} pictures but {len(prompts)} prompts")
-        features = self._image_features(images)
+        features = self.encoder.pictures(images)
         return [
-            self._score(image, self._text_features(prompt))
+            self._score(image, self.encoder.sentence(self._prefix + prompt))
             for image, prompt in zip(features, prompts, strict=True)
         ]
 
     def _score(self, image: Features, text: Features) -> float:
-        # The features are fp32; two unit vectors lose nothing more in double.
+        # The features are fp32 at best; two unit vectors lose nothing more in double.
         cosine = float((image * text).sum())
         if self._scale is None:
             return cosine
         # A comparison, not max(): max(0.0, nan) would turn a broken score into a low one.
         return 0.0 if cosine < 0 else self._scale * cosine
 
-    def _image_features(self, images: Sequence[Image.Image | NDArray[np.uint8]]) -> list[Features]:
-        import torch
 
-        rows = [self._towers.pixels(_picture(image)) for image in images]
-        found: list[Features] = []
-        with torch.inference_mode():
-            for start in range(0, len(rows), self._batch):
-                part = rows[start : start + self._batch]
-                padding = [torch.zeros_like(part[0])] * (self._batch - len(part))
-                features = self._towers.image(torch.stack([*part, *padding]))
-                found += [_unit(row) for row in features[: len(part)]]
-        return found
+def encoder_of(target: str, models: Models, place: Place) -> Encoder:
+    """The encoder that a spec names: open_clip's ``MODEL/WEIGHTS``, or the path of a folder.
 
-    def _text_features(self, prompt: str) -> Features:
-        if prompt in self._texts:
-            self._texts.move_to_end(prompt)
-            return self._texts[prompt]
-        import torch
+    Args:
+        target: as ``ViT-L-14/openai`` or ``./folder``.
+        models: verifiers that name the same one share it.
+        place: how it is run.
 
-        with torch.inference_mode():
-            # One sentence at a time: its features do not depend on which others were asked for.
-            features = _unit(self._towers.text(self._prefix + prompt))
-        self._texts[prompt] = features
-        if len(self._texts) > self._memory:
-            self._texts.popitem(last=False)
-        return features
+    Raises:
+        UserError: there is no such folder or model, or its weights are not on the disk.
+    """
+    folder = Path(target).expanduser()
+    model, _, weights = target.rpartition("/")
+    if folder.is_dir() or target[0] in "./~" or not model:
+        key: tuple[object, ...] = ("clip", folder.resolve(), place)
+        return models.get(key, lambda: Encoder(load_directory(folder, place), place))
+    key = ("clip", model, weights, place)
+    return models.get(key, lambda: Encoder(load_published(model, weights, place), place))
+
+
+class _Recent(OrderedDict[str, T]):
+    """What was put in of late, so many at most."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        if most < 1:
+            raise UserError(f"memory must be at least 1, not {most}")
+        self._most = most
+
+    def recall(self, key: str) -> T | None:
+        if key not in self:
+            return None
+        self.move_to_end(key)
+        return self[key]
+
+    def put(self, key: str, value: T) -> None:
+        self[key] = value
+        self.move_to_end(key)
+        if len(self) > self._most:
+            self.popitem(last=False)
+
+
+def _digest(pixels: Pixels) -> str:
+    return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
 
 
 def _unit(row: Tensor) -> Features:
     values: Features = row.detach().cpu().double().numpy()
     return values / max(float(np.sqrt((values * values).sum())), 1e-12)
-
-
-def _picture(image: Image.Image | NDArray[np.uint8]) -> Image.Image:
-    from PIL import Image
-
-    return Image.fromarray(image) if isinstance(image, np.ndarray) else image
-
-
-def _weights(folder: Path) -> tuple[Path, ...]:
-    return tuple(sorted(p for p in folder.iterdir() if p.suffix in _WEIGHTS))
-
-
-def _load_directory(folder: Path) -> Towers:
-    if not folder.is_dir():
-        raise UserError(f"no folder {str(folder)!r} to load a CLIP model from")
-    if not _weights(folder):
-        raise UserError(f"no weights (*.safetensors) in {str(folder)!r}")
-    try:
-        if (folder / "open_clip_config.json").is_file():
-            return _load_open_clip(folder)
-        if (folder / "config.json").is_file():
-            return _load_transformers(folder)
-    except (OSError, KeyError, RuntimeError, json.JSONDecodeError) as error:
-        raise UserError(f"cannot load a CLIP model from {str(folder)!r}: {error}") from error
-    raise UserError(f"neither open_clip_config.json nor config.json in {str(folder)!r}")
-
-
-def _load_open_clip(folder: Path) -> Towers:
-    import open_clip
-
-    where = f"local-dir:{folder}"
-    config: Any = open_clip.get_model_config(where)
-    _need_text_config(config, folder.name)
-    model, _, pixels = open_clip.create_model_and_transforms(where)
-    tokens = open_clip.get_tokenizer(where)
-    files = (folder / "open_clip_config.json", *_weights(folder), *folder.glob("tokenizer.json"))
-    return _open_clip_towers(model, pixels, tokens, f"open_clip/{folder.name}", files)
-
-
-def _open_clip_towers(
-    model: Any, pixels: Any, tokens: Any, name: str, files: tuple[Path, ...]
-) -> Towers:
-    model.eval().requires_grad_(False)
-
-    def text(sentence: str) -> Tensor:
-        features: Tensor = model.encode_text(tokens([sentence]))[0]
-        return features
-
-    return Towers(pixels, model.encode_image, text, name, files)
-
-
-def _need_text_config(config: dict[str, Any], name: str) -> None:
-    """Refuse a model whose text tower open_clip would fetch from the hub."""
-    import huggingface_hub
-
-    source = config.get("text_cfg", {}).get("hf_model_name")
-    if source and not huggingface_hub.try_to_load_from_cache(source, "config.json"):
-        raise UserError(f"{name!r} needs {source!r}, which is not on the disk")
-
-
-def _load_published(name: str, tag: str) -> Towers:
-    import open_clip
-
-    config = open_clip.get_model_config(name)
-    if config is None:
-        raise UserError(f"open_clip has no model {name!r}{_near(name, open_clip.list_models())}")
-    known = open_clip.list_pretrained_tags_by_model(name)
-    source = open_clip.get_pretrained_cfg(name, tag)
-    if not source:
-        raise UserError(f"open_clip has no weights {tag!r} of {name!r}{_near(tag, known)}")
-    weights = _cached_weights(source)
-    if weights is None:
-        raise UserError(f"the weights {tag!r} of {name!r} are not on the disk")
-    _need_text_config(config, name)
-    model, _, pixels = open_clip.create_model_and_transforms(
-        name,
-        pretrained=str(weights),
-        force_quick_gelu=bool(source.get("quick_gelu", False)),
-        image_mean=source.get("mean"),
-        image_std=source.get("std"),
-        image_interpolation=source.get("interpolation"),
-        image_resize_mode=source.get("resize_mode"),
-    )
-    local: dict[str, Any] = (
-        {"local_files_only": True} if "hf_tokenizer_name" in config["text_cfg"] else {}
-    )
-    try:
-        tokens = open_clip.get_tokenizer(name, **local)
-    except OSError as error:
-        raise UserError(f"the tokenizer of {name!r} is not on the disk") from error
-    return _open_clip_towers(model, pixels, tokens, f"open_clip/{name}/{tag}", (weights,))
-
-
-def _near(word: str, known: Sequence[str]) -> str:
-    """The nearest names; open_clip knows far too many to list them all."""
-    close = difflib.get_close_matches(word, known, n=3)
-    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-
-
-def _cached_weights(source: dict[str, Any]) -> Path | None:
-    """Where open_clip keeps these weights, or None."""
-    import huggingface_hub
-
-    if "file" in source:
-        return Path(source["file"]) if Path(source["file"]).is_file() else None
-    repository, _, file = source.get("hf_hub", "").rpartition("/")
-    stem = Path(file or "open_clip_pytorch_model.bin").stem
-    for candidate in (f"{stem}.safetensors", "open_clip_model.safetensors", file, f"{stem}.bin"):
-        if repository and candidate:
-            found = huggingface_hub.try_to_load_from_cache(repository, candidate)
-            if isinstance(found, str):
-                return Path(found)
-    url = source.get("url", "")
-    path = Path("~/.cache/clip").expanduser() / url.rpartition("/")[2]
-    return path if url and path.is_file() else None
-
-
-def _load_transformers(folder: Path) -> Towers:
-    import torch
-    from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
-
-    local = {"local_files_only": True, "trust_remote_code": False}
-    model = AutoModel.from_pretrained(str(folder), dtype=torch.float32, **local)
-    if not hasattr(model, "get_image_features") or not hasattr(model, "get_text_features"):
-        raise UserError(f"the model in {str(folder)!r} has no image and text features")
-    model.eval().requires_grad_(False)
-    processor = AutoImageProcessor.from_pretrained(str(folder), **local)
-    tokenizer = AutoTokenizer.from_pretrained(str(folder), **local)
-    length = model.config.text_config.max_position_embeddings
-
-    def pixels(image: Image.Image) -> Tensor:
-        found: Tensor = processor(images=image.convert("RGB"), return_tensors="pt").pixel_values[0]
-        return found
-
-    def text(sentence: str) -> Tensor:
-        # SigLIP was trained on full-length padding; CLIP masks it.
-        tokens = tokenizer(
-            [sentence],
-            padding="max_length",
-            truncation=True,
-            max_length=length,
-            return_tensors="pt",
-        )
-        names = ("input_ids", "attention_mask")
-        return _pooled(model.get_text_features(**{k: tokens[k] for k in names if k in tokens}))[0]
-
-    def image(values: Tensor) -> Tensor:
-        return _pooled(model.get_image_features(pixel_values=values))
-
-    files = (folder / "config.json", *_weights(folder), *folder.glob("p*processor_config.json"))
-    return Towers(pixels, image, text, f"transformers/{folder.name}", files)
-
-
-def _pooled(output: Any) -> Tensor:
-    """Features (B, D); transformers 5 wraps them as the pooled output, 4 returned them bare."""
-    features: Tensor = getattr(output, "pooler_output", output)
-    return features

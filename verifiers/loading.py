@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from inspect import Parameter, signature
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Interval
 
@@ -13,8 +12,11 @@ from noise_search.errors import UserError
 from noise_search.problem import Prompt, Verifier
 from noise_search.registry import bind, check_name, find
 from noise_search.specs import Spec
-from noise_search.verifiers.models import Models
+from noise_search.verifiers.models import Device, Dtype, Models, Width
 from noise_search.verifiers.process import Aggregation, Process, RandomProcess
+
+if TYPE_CHECKING:
+    from noise_search.verifiers.clip import Clip
 
 __all__ = [
     "arithmetic",
@@ -143,33 +145,45 @@ def arithmetic(spec: Spec, /) -> Verifier:
     return _answered(spec)
 
 
-def clip(spec: Spec, /, clipscore: bool = False) -> Verifier:
+def clip(
+    spec: Spec,
+    models: Models,
+    /,
+    clipscore: bool = False,
+    device: Device = None,
+    dtype: Dtype = "float32",
+    batch: Width = 8,
+) -> Verifier:
     """A CLIP or SigLIP model: `clip:ViT-L-14/openai` (open_clip's names), or a folder's path.
 
     Args:
         spec: as written.
+        models: what other verifiers have loaded.
         clipscore: 2.5 max(cosine, 0) with "A photo depicts" (CLIPScore), not the raw cosine.
+        device: where it runs.
+        dtype: of its weights.
+        batch: pictures a call, always.
     """
-    from noise_search.verifiers.clip import CLIPSCORE_PREFIX, CLIPSCORE_SCALE, Clip
+    from noise_search.verifiers.clip import CLIPSCORE_PREFIX, CLIPSCORE_SCALE, Clip, encoder_of
 
     if spec.target is None or spec.part is not None or spec.items:
         raise UserError(f"verifier {spec}: write clip:MODEL/WEIGHTS, as ViT-L-14/openai, or a path")
-    options = {"prefix": CLIPSCORE_PREFIX, "scale": CLIPSCORE_SCALE} if clipscore else {}
-    folder = Path(spec.target).expanduser()
-    model, _, weights = spec.target.rpartition("/")
-    if folder.is_dir() or spec.target[0] in "./~" or not model:
-        return _matching(Clip.from_directory(folder, **options), spec)
-    return _matching(Clip.from_open_clip(model, weights, **options), spec)
+    place = models.place(device, dtype, batch)
+    place.check(str(spec))
+    encoder = encoder_of(spec.target, models, place)
+    if clipscore:
+        return _matching(Clip(encoder, prefix=CLIPSCORE_PREFIX, scale=CLIPSCORE_SCALE), spec)
+    return _matching(Clip(encoder), spec)
 
 
-def shapes_clip(spec: Spec, /) -> Verifier:
+def shapes_clip(spec: Spec, models: Models, /) -> Verifier:
     """The CLIP model of the shapes language that comes with the package."""
-    return _shipped(spec)
+    return _shipped(spec, models)
 
 
-def shapes_clip_weak(spec: Spec, /) -> Verifier:
+def shapes_clip_weak(spec: Spec, models: Models, /) -> Verifier:
     """A CLIP model of the shapes language that was trained too little."""
-    return _shipped(spec)
+    return _shipped(spec, models)
 
 
 def shapes(spec: Spec, /) -> Verifier:
@@ -236,17 +250,25 @@ def _answered(spec: Spec, **options: Any) -> Verifier:
     return Answered(str(spec), RIGHT[spec.name], **options)
 
 
-def _shipped(spec: Spec) -> Verifier:
-    from noise_search.verifiers.clip import Clip
+def _shipped(spec: Spec, models: Models) -> Verifier:
+    from noise_search.verifiers.clip import Clip, encoder_of
+    from noise_search.verifiers.clip_files import shipped_folder
 
     _no_target(spec)
-    return _matching(Clip.shipped(spec.name), spec)
+    place = models.place(None, "float32", 8)
+    return _matching(
+        Clip(encoder_of(str(shipped_folder(spec.name)), models, place)), spec, "Apache-2.0"
+    )
 
 
-def _matching(model: Any, spec: Spec) -> Verifier:
-    from noise_search.verifiers.adapters import Matching
+def _matching(model: Clip, spec: Spec, licence: str = "unknown") -> Verifier:
+    from noise_search.verifiers.card import Card
+    from noise_search.verifiers.pictures import Pictures
 
-    return Matching(model, str(spec))
+    low, high = model.bounds
+    source = "comes with the package" if spec.target is None else spec.target
+    card = Card(version=model.version, low=low, high=high, licence=licence, source=source)
+    return Pictures(model.similarity, str(spec), card)
 
 
 def _no_target(spec: Spec) -> None:

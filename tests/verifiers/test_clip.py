@@ -31,7 +31,8 @@ from noise_search.pipelines.shapes.scenes import (
     render_batch,
     training_captions,
 )
-from noise_search.verifiers.clip import CLIPSCORE_SCALE, Clip, shipped_folder
+from noise_search.verifiers.clip import CLIPSCORE_SCALE, Clip
+from noise_search.verifiers.clip_files import shipped_folder
 
 TINY: dict[str, Any] = {
     "image_size": 32,

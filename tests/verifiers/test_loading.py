@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,10 @@ from PIL import Image
 from noise_search.errors import UserError
 from noise_search.pipelines.shapes.scenes import parse, render
 from noise_search.problem import Prompt, Sample, Score
-from noise_search.verifiers import clip as clip_module
+from noise_search.verifiers.clip import encoder_of
+from noise_search.verifiers.clip_files import shipped_folder
 from noise_search.verifiers.loading import from_callable, load
+from noise_search.verifiers.models import Models, Place
 
 RED, BLUE = Prompt("r", "a red circle"), Prompt("b", "two blue squares")
 
@@ -62,53 +63,28 @@ def test_the_evaluator_of_shapes() -> None:
     assert small.failure is not None
 
 
-class Fake:
-    """In the place of a CLIP model: what it was made of, and answers that tell rows apart."""
-
-    version = "fake 1"
-
-    def __init__(self, *made: Any, **options: Any) -> None:
-        self.made, self.options = made, options
-
-    def similarity(self, images: Sequence[Any], prompts: Sequence[str]) -> list[float]:
-        return [
-            float(image.mean()) + len(prompt) for image, prompt in zip(images, prompts, strict=True)
-        ]
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    for way in ("from_directory", "from_open_clip", "shipped"):
-        monkeypatch.setattr(
-            clip_module.Clip, way, lambda *made, way=way, **options: Fake(way, *made, **options)
-        )
-
-
-@pytest.mark.usefixtures("fake")
-def test_clip_models(tmp_path: Path) -> None:
-    def made(text: str) -> Any:
-        verifier: Any = load(text)
-        assert verifier.name == text
-        return verifier.model
-
-    assert made("clip:ViT-L-14/openai").made == ("from_open_clip", "ViT-L-14", "openai")
-    assert made(f"clip:{tmp_path}").made == ("from_directory", tmp_path)
-    assert made("clip:./nowhere").made == ("from_directory", Path("nowhere"))
-    assert made("clip:nowhere").made == ("from_directory", Path("nowhere"))
-    assert made("shapes-clip").made == ("shipped", "shapes-clip")
-    assert made("shapes-clip-weak").made == ("shipped", "shapes-clip-weak")
-    assert made("clip:ViT-L-14/openai").options == {}
-    scored = made("clip:ViT-L-14/openai(clipscore=true)").options
-    assert scored == {"prefix": "A photo depicts ", "scale": 2.5}
-
-
-@pytest.mark.usefixtures("fake")
-def test_clip_scores_carry_the_spec() -> None:
-    verifier: Any = load("shapes-clip")
+def test_clip_scores_carry_the_spec_and_a_card() -> None:
+    folder = shipped_folder("shapes-clip")
     samples = [drawn(RED), drawn(BLUE)]
-    wanted = [_mean(s) + len(s.prompt.text) for s in samples]
-    assert [s.values for s in verifier.score(samples)] == [{"shapes-clip": w} for w in wanted]
-    assert verifier.describe() == {"class": "Fake", "version": "fake 1"}
+    shipped = load("shapes-clip").score(samples)
+    text = f"clip:{folder}(batch=3)"
+    assert [s.values.keys() for s in load(text).score(samples)] == [{text}] * 2
+    text = f"clip:{folder}"
+    assert [s.values[text] for s in load(text).score(samples)] == [
+        s.values["shapes-clip"] for s in shipped
+    ]
+    verifier: Any = load(f"{text}(clipscore=true,dtype=bfloat16)")
+    assert (verifier.card.low, verifier.card.high) == (0.0, 2.5)
+    assert "bf16" in verifier.card.version
+    assert "A photo depicts" in verifier.card.version
+
+
+def test_verifiers_of_one_run_share_a_model() -> None:
+    models = Models()
+    folder = shipped_folder("shapes-clip")
+    one, two = (encoder_of(str(folder), models, Place()) for _ in range(2))
+    assert one is two
+    assert encoder_of(str(folder), models, Place(batch=4)) is not one
 
 
 @pytest.mark.parametrize(
