@@ -27,14 +27,17 @@ VERIFIERS: Mapping[str, str] = {
     "arithmetic": "noise_search.verifiers.loading:arithmetic",
     "clip": "noise_search.verifiers.loading:clip",
     "exact": "noise_search.verifiers.loading:exact",
+    "first": "noise_search.verifiers.composite:first",
     "image-reward": "noise_search.verifiers.image_reward:image_reward",
     "math": "noise_search.verifiers.loading:math",
     "prm": "noise_search.verifiers.loading:prm",
     "prm-random": "noise_search.verifiers.loading:prm_random",
+    "rank": "noise_search.verifiers.composite:rank",
     "shapes": "noise_search.verifiers.loading:shapes",
     "shapes-clip": "noise_search.verifiers.loading:shapes_clip",
     "shapes-clip-weak": "noise_search.verifiers.loading:shapes_clip_weak",
     "reward": "noise_search.verifiers.loading:reward",
+    "weighted": "noise_search.verifiers.composite:weighted",
 }
 MODELS: Mapping[str, str] = {
     "arithmetic": "noise_search.pipelines.text.loading:arithmetic",

@@ -66,6 +66,7 @@ class Outcome:
         candidates: all candidates, in the order they were asked for.
         spent: the sum of their costs.
         reason: why it ended, in words.
+        ranking: how its candidates compared, in the end.
     """
 
     prompt: Prompt
@@ -73,6 +74,7 @@ class Outcome:
     candidates: list[Candidate] = field(default_factory=list[Candidate])
     spent: Cost = ZERO
     reason: str = ""
+    ranking: Ranking | None = None
 
     @property
     def best(self) -> Candidate | None:
@@ -153,9 +155,11 @@ class _Live:
 
     def settle(self) -> None:
         """List what was played, in the order asked, whatever the order it arrived in."""
+        talk = self.task.conversation
         for ask in self.asks():
             if ask is not None and self.task.knows(ask):
-                self.listed.setdefault(ask.name, self.task.conversation.known[ask.name])
+                self.listed.setdefault(ask.name, talk.known[ask.name])
+        talk.ranking = talk.ranking.settled(talk.known.values())
 
     def stop(self) -> None:
         """Ask the search for its verdict on what there is."""
@@ -179,13 +183,13 @@ class _Live:
 
     def verdict(self) -> Outcome:
         """What it came to."""
-        ranking = self.world.ranking
+        ranking = self.task.conversation.ranking
         candidates = list(self.listed.values())
         handed = [c for c in self.result if c.finished]
         ends = [c for c in candidates if c.finished]
         found = handed or top(ranking, ends, len(ends))
         spent = sum((c.cost for c in candidates), ZERO)
-        return Outcome(self.job.prompt, found, candidates, spent, self.reason)
+        return Outcome(self.job.prompt, found, candidates, spent, self.reason, ranking)
 
 
 class Run:

@@ -97,8 +97,10 @@ def _arguments(inner: str, text: str) -> tuple[tuple[str, ...], dict[str, str]]:
     items: list[str] = []
     options: dict[str, str] = {}
     for word in split_top(inner) if inner.strip() else []:
-        key, mark, value = word.partition("=")
-        if not mark or "(" in key:
+        # a key may be a spec itself, with options of its own: weighted(clip(batch=2)=1)
+        key, *rest = split_top(word, "=")
+        value = word[len(key) :].lstrip().removeprefix("=")
+        if not rest:
             if not word or options:
                 raise UserError(f"in {text[:80]!r}: {word!r} needs the form key=value")
             items.append(word)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from noise_search.budget import ZERO, Cost, Ledger, Reserve
 from noise_search.candidate import Candidate
@@ -227,4 +226,5 @@ class Task:
         """
         if final != "best" and not self.medium.answers:
             raise UserError(f"final={final}: pictures come to no answers that could agree")
-        return partial(voting, self.conversation.ranking, final)
+        # the ranking of the moment it is asked: a search settles its own as it goes
+        return lambda found: voting(self.conversation.ranking, final, found)

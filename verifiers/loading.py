@@ -27,6 +27,7 @@ __all__ = [
     "from_callable",
     "load",
     "math",
+    "parts_of",
     "prm",
     "prm_random",
     "reward",
@@ -81,6 +82,13 @@ PICTURE_JUDGES = frozenset({"clip", "shapes", "shapes-clip", "shapes-clip-weak"}
 """and those that judge pictures alone; nothing is known of other packages'."""
 
 
+def parts_of(spec: Spec) -> tuple[str, ...]:
+    """The specs that a ranking joins; none of any other verifier."""
+    if spec.name not in ("first", "rank", "weighted"):
+        return ()
+    return (*spec.items, *spec.options)
+
+
 def check_medium(text: str, *, writes: bool, model: str, key: str) -> None:
     """Refuse a verifier that cannot judge what a model makes.
 
@@ -93,7 +101,10 @@ def check_medium(text: str, *, writes: bool, model: str, key: str) -> None:
     Raises:
         UserError: one judges pictures, the other writes, or the other way round.
     """
-    name = check_name("verifier", text).name
+    spec = check_name("verifier", text)
+    for part in parts_of(spec):
+        check_medium(part, writes=writes, model=model, key=key)
+    name = spec.name
     if name in (PICTURE_JUDGES if writes else TEXT_JUDGES):
         judges, makes = ("pictures", "texts") if writes else ("texts", "pictures")
         raise UserError(f"{key}: {name} judges {judges}; {model} makes {makes}")
@@ -114,6 +125,8 @@ def check_answers(text: str, prompts: Sequence[Prompt], key: str = "evaluate") -
     from noise_search.verifiers.equivalence import check_installed
 
     spec = check_name("verifier", text)
+    for part in parts_of(spec):
+        check_answers(part, prompts, key)
     if spec.name not in RIGHT:
         return
     if spec.name == "math":

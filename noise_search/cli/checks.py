@@ -67,8 +67,12 @@ def check_run(settings: Settings, prompts: Sequence[Prompt], pricer: Pricer) -> 
 
 
 def _check_verifier(key: str, text: str) -> None:
+    from noise_search.verifiers.loading import parts_of
+
     try:
         _check_options("verifier", text, given=1)
+        for part in parts_of(check_name("verifier", text)):
+            _check_verifier(key, part)
     except UserError as error:
         said = str(error)
         raise UserError(said if said.startswith(key) else f"{key}: {said}") from None

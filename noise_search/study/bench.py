@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,8 +69,8 @@ class Bench:
         return self.pipeline.picture(candidate, prompt)
 
     def score_of(self, candidate: Candidate) -> float:
-        """What the ranking looks at first."""
-        return self.ranking.keys([candidate])[0][0]
+        """The raw score that the ranking names first; minus infinity where there is none."""
+        return candidate.scores.get(self.ranking.names[0], -inf)
 
 
 def complete(settings: Settings, pipe: object = None) -> Settings:
@@ -199,7 +200,13 @@ def assemble(
         held_out = evaluator
     else:
         held_out = evaluator or verifier_of(settings.evaluate)
-    return Bench(settings, book, pipeline, verifier, held_out, ByScore(verifier.name))
+    return Bench(settings, book, pipeline, verifier, held_out, ranking_of(verifier))
+
+
+def ranking_of(verifier: Verifier) -> Ranking:
+    """How candidates compare that a verifier has judged: its own ranking, or its score."""
+    found: Ranking = getattr(verifier, "ranking", None) or ByScore(verifier.name)
+    return found
 
 
 def verifier_of(judge: str | Verifier | Callable[..., Any] | None) -> Verifier:

@@ -208,7 +208,16 @@ def _result_record(result: Result, *, alone: bool) -> dict[str, Any]:
         "spent": result.spent.record(),
         "candidates": len(result.candidates),
         "ended": result.outcome.reason,
+        **_reference(result),
     }
+
+
+def _reference(result: Result) -> dict[str, Any]:
+    """What scores were standardised by, where they were."""
+    ranking = result.outcome.ranking
+    if ranking is None or not ranking.reference:
+        return {}
+    return {"reference": {name: by._asdict() for name, by in ranking.reference.items()}}
 
 
 def _place(prompt: Prompt, winner: Winner, rank: int, *, alone: bool) -> dict[str, Any]:

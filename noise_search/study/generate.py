@@ -17,6 +17,7 @@ from noise_search.journal import Journal, header
 from noise_search.moves import Plan, Start
 from noise_search.noise import Book
 from noise_search.problem import Prompt, Sample, judge, resolve
+from noise_search.ranking import standing
 from noise_search.registry import build_search
 from noise_search.run import Job, Outcome, Player, Run
 from noise_search.searches.compose import refined
@@ -166,7 +167,7 @@ def conclude(bench: Bench, driven: Driven, keep: int, write: Callable[..., None]
                 evaluated(bench, prompt, [pictured(c, prompt) for c in outcome.found[:keep]]),
                 first,
                 None if first is None else pictured(first, prompt).pixels,
-                bench.score_of,
+                standing(outcome.ranking or bench.ranking, outcome.candidates),
                 save,
                 bench.unit,
             )

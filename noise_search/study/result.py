@@ -91,7 +91,7 @@ class Result:
         winners: the top k, best first; empty if nothing was finished.
         first: the first sample that was finished, as a user without a search would have got.
         first_pixels: its pixels.
-        score_of: what the ranking looks at first.
+        standing: what the ranking looks at first, by name, of each finished candidate among all.
         write: writes the whole run into a folder.
         unit: what spending is told in: a field of `Cost`.
     """
@@ -101,7 +101,7 @@ class Result:
     winners: Sequence[Winner]
     first: Candidate | None
     first_pixels: Any | None
-    score_of: Callable[[Candidate], float]
+    standing: Mapping[str, float]
     write: Callable[[Path], None]
     unit: str = "nfe"
 
@@ -131,7 +131,7 @@ class Result:
         for candidate in self.candidates:
             spent += getattr(candidate.cost, self.unit)
             if candidate.finished:
-                score = self.score_of(candidate)
+                score = self.standing[candidate.name]
                 if not points or score > points[-1].score:
                     points.append(Point(spent, score))
         return points
