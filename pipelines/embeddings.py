@@ -11,7 +11,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Embeddings"]
+__all__ = ["Apart", "Embeddings"]
+
+
+class Apart(Exception):  # noqa: N818 - a wish, not an error
+    """These prompts cannot share a batch: each must be played in one of its own."""
 
 
 class Part(NamedTuple):
@@ -72,8 +76,10 @@ class Embeddings:
             rows = [
                 self._row(encode, {k: v[i] for k, v in texts.items()}, rest) for i in range(count)
             ]
-            # Prompts that differ in what should be shared have another layout: leave it alone.
-            return _joined(rows) if _share_alike(rows) else encode(*args, **kwargs)
+            # Padded to a common length, a row would depend on its neighbours.
+            if not _share_alike(rows):
+                raise Apart
+            return _joined(rows)
 
         return encode_prompt
 
@@ -117,11 +123,18 @@ def _share_alike(rows: Sequence[Row]) -> bool:
     """Whether the parts that are not a prompt's own are the same for all of these prompts."""
     first = rows[0].parts
     return all(
-        mine.per_prompt or not isinstance(mine.value, Tensor) or torch.equal(mine.value, its.value)
+        _shaped(mine.value) == _shaped(its.value)
+        if mine.per_prompt
+        else not isinstance(mine.value, Tensor) or torch.equal(mine.value, its.value)
         for row in rows
         if row is not rows[0]
         for mine, its in zip(first, row.parts, strict=True)
     )
+
+
+def _shaped(value: Any) -> tuple[int, ...]:
+    """The shape of a tensor; lists hold rows of any length."""
+    return tuple(value.shape) if isinstance(value, Tensor) else ()
 
 
 def _joined(rows: Sequence[Row]) -> Any:

@@ -1,110 +1,331 @@
-"""What a diffusers scheduler says of its levels, its steps and its x0-predictions."""
+"""What a scheduler's numbers mean: the noise level at each step, and x0 from a model's output.
+
+The class of a scheduler suggests a reading; the reading is then proved on the scheduler itself.
+Where all data is one point c, the model's output is known in closed form and every x on the way
+is a c + s n. A scheduler whose steps do not pass through those points has an unknown path.
+"""
 
 from __future__ import annotations
 
-import copy
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
-    FlowMatchEulerDiscreteScheduler,
-)
+import torch
 from torch import Tensor
 
-from noise_search.errors import UserError
-from noise_search.samplers.convert import from_flow
-from noise_search.samplers.ddim import ddim_step
-from noise_search.samplers.path import Level, linear, variance_preserving
+from noise_search.pipelines.solvers import Solver
+from noise_search.samplers.convert import Parts
+from noise_search.samplers.path import Level, linear, variance_exploding, variance_preserving
 
-__all__ = ["DdimGrid", "FlowGrid", "Grid", "check_scheduler", "new_grid"]
+__all__ = ["Loop", "Path", "Proof", "draws_noise", "proved", "reading", "stages_to_loop"]
+
+_SIDE = 64  # of the square on which a reading is proved
+_EXACT, _NEARLY = 1e-2, 6e-2  # relative errors allowed: of an ODE's points, of a spread
 
 
-class DdimGrid:
-    """The steps of a `DDIMScheduler` (Song et al. 2010.02502), taken by the scheduler itself.
+class Loop(NamedTuple):
+    """The steps a pipeline's loop makes on its scheduler's grid.
+
+    Attributes:
+        times: the timestep of each.
+        first: place of the first of them on the grid.
+    """
+
+    times: tuple[float, ...]
+    first: int
+
+
+@dataclass(frozen=True)
+class Path:
+    """Levels of the loop's steps, and x0 = alpha x + beta out at each.
+
+    Attributes:
+        levels: before each step, and after the last.
+        mixes: (alpha, beta) of each step.
+    """
+
+    levels: tuple[Level, ...]
+    mixes: tuple[tuple[float, float], ...]
+
+    def x0(self, index: int, out: Tensor, x: Tensor) -> Tensor:
+        """The x0-prediction of a step, from the model's output and what it saw."""
+        alpha, beta = self.mixes[index]
+        return (alpha * x.float() + beta * _first_half(out, x).float()).to(x.dtype)
+
+    def parts(self, index: int, out: Tensor, x: Tensor) -> Parts[Tensor]:
+        """Data and noise of a step, in single precision at least."""
+        level, wide = self.levels[index], x if x.dtype == torch.float64 else x.float()
+        alpha, beta = self.mixes[index]
+        x0 = alpha * wide + beta * _first_half(out, x).to(wide.dtype)
+        return Parts(x0, (wide - level.a * x0) / level.s)
+
+    def said(self, index: int, x0: Tensor, x: Tensor) -> Tensor:
+        """What a model would have to say for this x0-prediction."""
+        alpha, beta = self.mixes[index]
+        return (x0 - alpha * x) / beta
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What came of trying a reading.
+
+    Attributes:
+        path: the reading, or None where the scheduler did not keep to it.
+        cold: whether a path may begin in its middle, without a solver's memory.
+        random: whether steps draw noise of their own.
+    """
+
+    path: Path | None
+    cold: bool
+    random: bool
+
+
+def _first_half(out: Tensor, x: Tensor) -> Tensor:
+    """Without the variance that some models predict beside it."""
+    return out[:, : x.shape[1]] if out.ndim > 1 and out.shape[1] == 2 * x.shape[1] else out
+
+
+def stages_to_loop(stage: int, steps: int, loop: int) -> int:
+    """The loop's steps made at a stage: a second-order solver makes more than one, others skip.
+
+    >>> [stages_to_loop(s, 4, 7) for s in range(5)]
+    [0, 2, 4, 6, 7]
+    """
+    return -(-stage * loop // steps)
+
+
+def reading(scheduler: Any, loop: Loop) -> list[Path]:
+    """What a scheduler's numbers could mean, the likeliest first; none where nothing is known."""
+    kind = str(getattr(scheduler.config, "prediction_type", None) or "epsilon")
+    times = [*loop.times]
+    if kind == "trigflow":
+        return [_trigonometric(scheduler, loop)]
+    sigmas = getattr(scheduler, "sigmas", None)
+    if sigmas is not None and len(sigmas) > loop.first + len(times):
+        at = [float(s) for s in sigmas[loop.first : loop.first + len(times) + 1]]
+        path = _by_sigma(scheduler, kind, at)
+        return [] if path is None else [path]
+    bars = getattr(scheduler, "alphas_cumprod", None)
+    if bars is None or any(t != int(t) or not 0 <= t < len(bars) for t in times):
+        return []
+    seen = [variance_preserving(float(bars[int(t)])) for t in times]
+    mixes = [_preserving(kind, level) for level in seen]
+    return [Path((*seen, last), tuple(mixes)) for last in _last_levels(scheduler, times[-1])]
+
+
+def _last_levels(scheduler: Any, time: float) -> list[Level]:
+    """Where a discrete grid may end: one step below its last time, or at clean data."""
+    bars, config = scheduler.alphas_cumprod, scheduler.config
+    after = int(time) - config.num_train_timesteps // max(1, scheduler.num_inference_steps or 1)
+    final = getattr(scheduler, "final_alpha_cumprod", 1.0)
+    bar = bars[after] if after >= 0 else final
+    found = [variance_preserving(float(b)) for b in (bar, 1.0, bars[0])]
+    return list(dict.fromkeys(found))
+
+
+def _by_sigma(scheduler: Any, kind: str, sigmas: Sequence[float]) -> Path | None:
+    """Schedulers that count in sigmas: preserving, exploding or straight paths."""
+    levels: list[Level]
+    if hasattr(scheduler, "precondition_outputs"):
+        levels = [variance_exploding(s) for s in sigmas]
+        mixes = [_preconditioned(kind, s, scheduler.config.sigma_data) for s in sigmas[:-1]]
+    elif hasattr(scheduler, "_sigma_to_alpha_sigma_t"):
+        pairs = [scheduler._sigma_to_alpha_sigma_t(torch.tensor(s).double()) for s in sigmas]
+        levels = [Level(float(a), float(s)) for a, s in pairs]
+        mixes = [_preserving(kind, level) for level in levels[:-1]]
+    elif hasattr(scheduler, "alphas_cumprod"):
+        levels = [variance_exploding(s) for s in sigmas]
+        mixes = [_exploding(kind, s) for s in sigmas[:-1]]
+    elif not all(0.0 <= s <= 1.0 for s in sigmas):
+        return None
+    elif getattr(scheduler.config, "invert_sigmas", False):
+        levels = [linear(1.0 - s) for s in sigmas]
+        mixes = [(1.0, 1.0 - s) for s in sigmas[:-1]]
+    else:
+        levels = [linear(s) for s in sigmas]
+        mixes = [(1.0, -s) for s in sigmas[:-1]]
+    return Path(tuple(levels), tuple(mixes))
+
+
+def _preserving(kind: str, level: Level) -> tuple[float, float]:
+    """Coefficients where a^2 + s^2 = 1; a straight path where the model predicts its flow."""
+    if kind == "sample":
+        return 0.0, 1.0
+    if kind == "v_prediction":
+        return level.a, -level.s
+    if kind == "flow_prediction":
+        return 1.0, -level.s
+    return (1.0 / level.a, -level.s / level.a) if level.a else (0.0, 0.0)
+
+
+def _exploding(kind: str, sigma: float) -> tuple[float, float]:
+    """Coefficients where a = 1 and s = sigma, of models trained on preserving paths."""
+    if kind == "sample":
+        return 0.0, 1.0
+    if kind == "v_prediction":
+        return 1.0 / (sigma**2 + 1.0), -sigma / (sigma**2 + 1.0) ** 0.5
+    return 1.0, -sigma
+
+
+def _preconditioned(kind: str, sigma: float, data: float) -> tuple[float, float]:
+    """Coefficients of Karras et al. (2206.00364, table 1)."""
+    total = sigma**2 + data**2
+    sign = -1.0 if kind == "v_prediction" else 1.0
+    return data**2 / total, sign * sigma * data / total**0.5
+
+
+def _trigonometric(scheduler: Any, loop: Loop) -> Path:
+    """TrigFlow (Lu & Song 2410.11081): x = cos(t) x0 + sin(t) z, both of the data's scale."""
+    grid = scheduler.timesteps.double()[loop.first : loop.first + len(loop.times) + 1]
+    cos, sin = torch.cos(grid).clamp(min=0.0).tolist(), torch.sin(grid).tolist()
+    scale = float(getattr(scheduler.config, "sigma_data", 1.0))
+    levels = [Level(a, s * scale) for a, s in zip(cos, sin, strict=True)]
+    return Path(tuple(levels), tuple(zip(cos[:-1], [-s for s in sin[:-1]], strict=True)))
+
+
+def proved(make: Callable[[], Solver], loop: Loop, paths: Sequence[Path], steps: int) -> Proof:
+    """The first reading that a scheduler keeps to, from the beginning and from the middle.
 
     Args:
-        scheduler: this grid's own copy, which the pipeline sets up for its steps.
+        make: gives the scheduler as a pipeline has set it up, anew each time.
+        loop: the steps of the pipeline's loop.
+        paths: the readings.
+        steps: stages of the whole schedule.
     """
+    bounds = [stages_to_loop(s, steps, len(loop.times)) for s in range(steps + 1)]
+    for path in paths:
+        trial = _Trial(make, loop, path)
+        if not all(beta for _, beta in path.mixes):
+            continue
+        calm, random = trial.runs(0)
+        if trial.keeps(calm, random, bounds):
+            middle = sorted({bounds[1], bounds[steps // 2], bounds[-2]} - {0, bounds[-1]})
+            cold = all(trial.keeps(*trial.runs(b), bounds[-1:]) for b in middle)
+            return Proof(path, cold, trial.draws(calm, random))
+    return Proof(None, False, _draws_alone(make, loop))
 
-    def __init__(self, scheduler: Any) -> None:
-        self.scheduler = scheduler
 
-    def levels(self) -> tuple[Level, ...]:
-        """The level at which the denoiser sees each stage, and the last step's own."""
-        inner = self.scheduler
-        times = [int(t) for t in inner.timesteps]
-        after = times[-1] - inner.config.num_train_timesteps // inner.num_inference_steps
-        final = inner.alphas_cumprod[after] if after >= 0 else inner.final_alpha_cumprod
-        bars = [*(inner.alphas_cumprod[t] for t in times), final]
-        return tuple(variance_preserving(float(bar)) for bar in bars)
+class _Trial:
+    """Runs a scheduler where all data is one point."""
 
-    def step(
-        self, stage: int, output: Tensor, x: Tensor, eta: float, noise: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """X at a stage, and the x0-prediction, from x one stage before and the model's output."""
-        time = self.scheduler.timesteps[stage - 1]
-        found: tuple[Tensor, Tensor] = self.scheduler.step(
-            output, time, x, eta=eta, variance_noise=noise, return_dict=False
+    def __init__(self, make: Callable[[], Solver], loop: Loop, path: Path) -> None:
+        self.make, self.loop, self.path = make, loop, path
+        self.generator = torch.Generator().manual_seed(0)
+        shape = (1, 4, _SIDE, _SIDE)
+        self.point = torch.rand(shape, generator=self.generator) * 1.8 - 0.9
+        self.noise = torch.randn(shape, generator=self.generator)
+
+    def runs(self, begin: int) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+        """The x at each step from `begin` on, with no noise and with some drawn on the way."""
+        return self._run(begin, lambda: torch.zeros_like(self.noise)), self._run(begin, self._drawn)
+
+    def _drawn(self) -> Tensor:
+        return torch.randn(self.noise.shape, generator=self.generator)
+
+    def _run(self, begin: int, draw: Callable[[], Tensor]) -> dict[int, Tensor]:
+        solver = self.make()
+        place = solver.inner.timesteps.device
+        point = self.point.to(place)
+        x = self.path.levels[begin].mix(self.point, self.noise).to(place)
+        solver.stand(self.loop.first + begin)
+        found, earlier = {begin: x}, None
+        for index in range(begin, len(self.loop.times)):
+            out = self.path.said(index, point, x)
+            x, earlier = step_alone(solver, self.loop, index, out, x, earlier, [draw(), draw()])
+            found[index + 1] = x
+        return {index: x.cpu() for index, x in found.items()}
+
+    def draws(self, calm: dict[int, Tensor], random: dict[int, Tensor]) -> bool:
+        """Whether noise made a difference."""
+        return any(not torch.equal(calm[i], random[i]) for i in calm)
+
+    def keeps(
+        self, calm: dict[int, Tensor], random: dict[int, Tensor], bounds: Sequence[int]
+    ) -> bool:
+        """Whether x is a c + s n at every bound; of a random path, whether it is spread so."""
+        return all(
+            self._spread(random[i], i) if self.draws(calm, random) else self._meets(calm[i], i)
+            for i in bounds
+            if i in calm
         )
-        return found
+
+    def _meets(self, x: Tensor, index: int) -> bool:
+        wanted = self.path.levels[index].mix(self.point, self.noise)
+        return bool((x - wanted).norm() <= _EXACT * wanted.norm())
+
+    def _spread(self, x: Tensor, index: int) -> bool:
+        level = self.path.levels[index]
+        rest = float((x - level.a * self.point).std())
+        return abs(rest - level.s) <= _NEARLY * level.s + _EXACT * level.a
 
 
-class FlowGrid:
-    """The steps of a `FlowMatchEulerDiscreteScheduler`: Euler, or DDIM on the linear path.
+def step_alone(
+    solver: Solver,
+    loop: Loop,
+    index: int,
+    out: Tensor,
+    x: Tensor,
+    earlier: Tensor | None,
+    noise: Sequence[Tensor],
+) -> tuple[Tensor, Tensor | None]:
+    """One step of a scheduler outside of a pipeline: x after it, and its own x0 if it hands it on.
 
     Args:
-        scheduler: this grid's own copy, which the pipeline sets up for its steps.
+        solver: stands before the step.
+        loop: the steps of the pipeline's loop.
+        index: of the step.
+        out: the model's output.
+        x: what the model saw.
+        earlier: the x0 of the step before, for schedulers that want it handed back.
+        noise: what the step may draw.
     """
-
-    def __init__(self, scheduler: Any) -> None:
-        self.scheduler = scheduler
-
-    def levels(self) -> tuple[Level, ...]:
-        """A = 1 - sigma and s = sigma of each stage."""
-        return tuple(linear(sigma) for sigma in self.scheduler.sigmas.tolist())
-
-    def step(
-        self, stage: int, output: Tensor, x: Tensor, eta: float, noise: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """X at a stage, and the x0-prediction, from x one stage before and the model's output."""
-        inner = self.scheduler
-        sigma = inner.sigmas[stage - 1]
-        x0 = (x.float() - sigma * output.float()).to(output.dtype)
-        if noise is None:
-            # Found by time it would be found wrongly: the steps before were not taken.
-            inner._step_index = stage - 1
-            (after,) = inner.step(output, inner.timesteps[stage - 1], x, return_dict=False)
-            return after, x0
-        now, then = linear(float(sigma)), linear(float(inner.sigmas[stage]))
-        parts = from_flow(x.float(), output.float(), now)
-        return ddim_step(parts, now, then, eta, noise.float()).to(output.dtype), x0
+    inner = solver.inner
+    times = inner.timesteps[loop.first : loop.first + len(loop.times)]
+    if str(getattr(inner.config, "variance_type", "")).startswith("learned"):
+        out = torch.cat([out, torch.zeros_like(out)], dim=1) if out.shape == x.shape else out
+    if hasattr(inner, "scale_model_input"):
+        inner.scale_model_input(x, times[index])
+    given: dict[str, Any] = {"model_output": out, "timestep": times[index], "sample": x}
+    if solver.takes_earlier:
+        given |= {"old_pred_original_sample": earlier}
+        given |= {"timestep_back": times[index - 1] if index else None}
+    answer = solver.step(noise, **given, return_dict=False)
+    return answer[0], answer[1] if solver.takes_earlier else None
 
 
-Grid = DdimGrid | FlowGrid
+def draws_noise(scheduler: Any) -> bool | None:
+    """Whether the steps of a scheduler draw noise; None where it takes a pipeline to set it up."""
+    solver = Solver(scheduler)
+    for extra in ({}, {"mu": 1.0}):
+        try:
+            solver.inner.set_timesteps(4, **extra)
+            break
+        except (TypeError, ValueError):
+            continue
+    else:
+        return None
+    loop = Loop(tuple(float(t) for t in solver.inner.timesteps), 0)
+    x = torch.full((1, 4, 8, 8), 0.5).to(solver.inner.timesteps.device)
 
-_KNOWN: tuple[type, ...] = (DDIMScheduler, FlowMatchEulerDiscreteScheduler)
+    def stepped(noise: Tensor) -> Tensor:
+        made = Solver(solver.inner)
+        made.stand(0)
+        return step_alone(made, loop, 0, x, x, None, [noise, noise])[0]
+
+    try:
+        return not torch.equal(stepped(torch.zeros_like(x)), stepped(torch.ones_like(x)))
+    except (TypeError, ValueError, RuntimeError):
+        return None
 
 
-def check_scheduler(scheduler: Any, steps: int | None = None) -> None:
-    """Refuse what cannot be driven stage by stage, before anything is spent.
-
-    Raises:
-        UserError: the scheduler or one of its settings is not supported.
-    """
-    name = type(scheduler).__name__
-    if not any(isinstance(scheduler, known) for known in _KNOWN):
-        names = " or ".join(known.__name__ for known in _KNOWN)
-        raise UserError(f"scheduler {name} is not supported; use {names}")
-    for setting in ("stochastic_sampling", "invert_sigmas", "rescale_betas_zero_snr"):
-        if getattr(scheduler.config, setting, False):
-            raise UserError(f"scheduler {name} with {setting}=True is not supported")
-    if steps is not None and len(scheduler.timesteps) != steps:
-        raise UserError(
-            f"scheduler {name} takes {len(scheduler.timesteps)} steps where {steps} were asked for"
-        )
-
-
-def new_grid(scheduler: Any) -> Grid:
-    """A grid with its own copy of a supported scheduler, to be set up by the pipeline's call."""
-    own = copy.deepcopy(scheduler)
-    return DdimGrid(own) if isinstance(own, DDIMScheduler) else FlowGrid(own)
+def _draws_alone(make: Callable[[], Solver], loop: Loop) -> bool:
+    """Whether the steps of a scheduler whose path is unknown draw noise."""
+    solver, x = make(), torch.zeros(1, 4, 8, 8)
+    x = x.to(solver.inner.timesteps.device)
+    solver.stand(loop.first)
+    try:
+        step_alone(solver, loop, 0, x, x, None, [x, x])
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    return solver.drew

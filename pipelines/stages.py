@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from noise_search.budget import ZERO, Cost
@@ -87,11 +87,21 @@ def price(ask: Ask, guided: bool, decoder: bool) -> Cost:
 
 @dataclass(frozen=True, slots=True)
 class Row(Generic[A]):
-    """One row of a batch: the sample at the stage it begins from, and the noise to go on with."""
+    """One row of a batch: the sample at the stage it begins from, and the noise to go on with.
+
+    Attributes:
+        prompt: what it is for.
+        x: the sample; the initial noise where it begins with nothing else.
+        noise: of the steps to take.
+        memory: what the solver remembers of the path so far.
+        fresh: whether it begins with its initial noise.
+    """
 
     prompt: Prompt
     x: A
     noise: Recipe
+    memory: State = field(default_factory=dict[str, Any])
+    fresh: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +237,8 @@ class Staged(ABC, Generic[A]):
         """Walk at most `width` rows along a stretch."""
 
     @abstractmethod
-    def _leave(self, state: State, stage: int, steps: int, noise: A) -> A:
-        """The sample at a stage of a stochastic path, from the state of that stage."""
+    def _leave(self, state: State, stage: int, steps: int, noise: Name) -> State:
+        """The state of a stochastic path once a stage is left with a recipe's noise."""
 
     @abstractmethod
     def _picture(self, x: A, prompt: Prompt, steps: int) -> tuple[object, Cost]:
@@ -251,9 +261,16 @@ class Staged(ABC, Generic[A]):
             raise ValueError("asks of different lanes cannot share a batch")
         sound = [a for a in asks if a.parent is None or a.parent.name in parents]
         rows = [
-            self._row(a.prompt, a.noise, stretch, a.parent.stage, parents[a.parent.name])
-            if a.parent is not None
-            else self._row(a.prompt, a.noise, stretch)
+            self._row(a.prompt, a.noise, stretch)
+            if (parent := a.parent) is None
+            else self._row(
+                a.prompt,
+                a.noise,
+                stretch,
+                parent.stage,
+                parents[parent.name],
+                parent.noise.name,
+            )
             for a in sound
         ]
         walk = self._walk(rows, stretch) if rows else Walk([], ZERO)
@@ -268,23 +285,35 @@ class Staged(ABC, Generic[A]):
         stretch: Stretch,
         stage: int = 0,
         state: State | None = None,
+        path: Name = "",
     ) -> Row[A]:
         """A row at the stretch's beginning, from a state at `stage` or from its noise alone.
 
-        A random step leaves the state's stage first; going back is the exact forward kernel.
+        A random step leaves the state's stage first: by the new noise where the path goes on, by
+        its own (`path`) where it goes back, since the new one is needed for the way forward.
+        Going back is the exact forward kernel.
         """
         self._prepare(stretch.steps, prompt)
         if state is None:
-            return Row(prompt, self.tensors.tensor(noise.name, 0), noise)
-        x = cast("A", state["x"])
+            return Row(prompt, self._noise(noise.name, 0), noise)
+        back = stretch.begin < stage
         if "out" in state:
-            x = self._leave(state, stage, stretch.steps, self.tensors.tensor(noise.name, stage))
-        if stretch.begin < stage:
-            levels = self._levels(stretch.steps)
-            back = self.tensors.tensor(noise.name, -stretch.begin)
-            now, then = levels[stage], levels[stretch.begin]
-            x = renoise(cast("Any", self._wide(x)), now, then, cast("Any", back))
-        return Row(prompt, x, noise)
+            state = self._leave(state, stage, stretch.steps, path if back else noise.name)
+        x = cast("A", state["x"])
+        if not back:
+            rest = {key: value for key, value in state.items() if key != "x"}
+            return Row(prompt, x, noise, rest, fresh=False)
+        levels = self._levels(stretch.steps)
+        now, then = levels[stage], levels[stretch.begin]
+        if stretch.begin == 0 and then.a == 0.0:  # pure noise: nothing of the parent is left
+            return Row(prompt, self._noise(noise.name, 0), noise)
+        given = self._noise(noise.name, -stretch.begin, going_back=True)
+        x = renoise(cast("Any", self._wide(x)), now, then, cast("Any", given))
+        return Row(prompt, cast("A", x), noise, fresh=False)
+
+    def _noise(self, name: Name, step: int, going_back: bool = False) -> A:
+        """The array of a recipe at a step; `going_back` to the beginning has step 0 as well."""
+        return self.tensors.tensor(name, step)
 
     def _states(
         self, wanted: Mapping[Name, tuple[Candidate, Prompt]]
@@ -295,7 +324,7 @@ class Staged(ABC, Generic[A]):
         for name, (candidate, prompt) in wanted.items():
             state = self.states.get(name, self.framework)
             parts = self._parts_of_state(candidate.stage, candidate.steps)
-            if state is not None and set(state) == parts:
+            if state is not None and parts <= set(state):
                 found[name] = state
             else:
                 lost.append((candidate, prompt))
@@ -324,7 +353,8 @@ class Staged(ABC, Generic[A]):
                 ahead = min(candidate.lookahead, candidate.steps - until) if seen else 0
                 stretch = Stretch(candidate.steps, begin, until, ahead, seen, negative)
                 state = None if before is None else before.state
-                row = self._row(prompt, path[depth].noise, stretch, stage, state)
+                before_it = path[depth - 1].noise.name if depth else ""
+                row = self._row(prompt, path[depth].noise, stretch, stage, state, before_it)
                 lanes[stretch].append((candidate.name, row))
             for stretch, named in lanes.items():
                 for part in _parts(named, self.width):

@@ -7,120 +7,58 @@ on; after it the pipeline either decodes what is to be seen, in its own way, or 
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from noise_search.pipelines.schedules import Grid, check_scheduler
+from noise_search.pipelines.solvers import Solver
 
-__all__ = ["Denoiser", "Halt", "Scheduler", "Slice", "in_place"]
+__all__ = ["Answers", "Denoiser", "Halt", "Scheduler", "Walker", "in_place"]
 
 
 class Halt(Exception):  # noqa: N818 - a wish, not an error
     """Raised inside a pipeline's call when nothing more is wanted of it."""
 
 
-class Slice:
-    """The part of a path that one call of a pipeline is to walk, and what came of it.
-
-    Args:
-        grid: the schedule.
-        steps: evaluations of the whole schedule.
-        begin: the stage to walk from.
-        until: the stage whose state is kept.
-        end: the stage to walk to, for the preview.
-        shown: whether the pipeline is to decode what it came to.
-        x: the batch at `begin`.
-        eta: how random the steps before `until` are.
-        noise: the batch's noise of leaving a stage.
+class Walker(Protocol):
+    """Whoever decides what a call's loop does at each of its steps.
 
     Attributes:
-        index: steps the pipeline's loop has made.
-        kept: the batch's state at `until`.
-        seen: the latents to decode.
-        rows: rows the denoiser was given on the slice.
-        beside: rows it was given only to learn what its answer looks like.
-        guessing: whether that is guessed where it is not known.
-        guessed: whether it had to be.
+        solver: the scheduler that the pipeline sets up.
     """
 
-    def __init__(
-        self,
-        grid: Grid,
-        steps: int,
-        *,
-        begin: int,
-        until: int,
-        end: int,
-        shown: bool,
-        x: Tensor,
-        eta: float = 0.0,
-        noise: Callable[[int], Tensor] | None = None,
-    ) -> None:
-        self.grid = grid
-        self.steps = steps
-        self.begin = begin
-        self.until = until
-        self.end = end
-        self.shown = shown
-        self.x = x
-        self.eta = eta
-        self.noise = noise
-        self.index = 0
-        self.kept: dict[str, Tensor] = {}
-        self.seen = x
-        self.rows = 0
-        self.beside = 0
-        self.guessing = True
-        self.guessed = False
+    solver: Solver
 
     @property
     def walking(self) -> bool:
-        """Whether the loop's step is one of the slice."""
-        return self.begin <= self.index < self.end
+        """Whether the loop's step is to be made in earnest."""
+        ...
 
-    def step(self, output: Tensor, sample: Tensor) -> Tensor:
-        """What the scheduler answers at the loop's step."""
-        after = sample
-        if self.walking:
-            after = self._walk(self.index + 1, output, sample)
-        elif self.index == self.begin - 1:
-            after = self.x
-        self.index += 1
-        if self.index == self.end and not self.shown:
-            raise Halt
-        return self.seen if self.index == self.steps else after
+    def begin(self) -> None:
+        """The pipeline has set its timesteps."""
 
-    def _walk(self, stage: int, output: Tensor, sample: Tensor) -> Tensor:
-        random = self.eta > 0.0 and stage < self.steps
-        if random and stage == self.until:
-            # Whoever goes on draws the noise of this step: the state is what came before it.
-            # Copies, since the pipeline may go on to change these in place.
-            self.kept = {"x": sample.clone(), "out": output.clone()}
-        noise = self.noise(stage) if random and stage < self.until and self.noise else None
-        eta = 0.0 if noise is None else self.eta
-        after, x0 = self.grid.step(stage, output, sample, eta, noise)
-        if stage == self.until and not self.kept:
-            self.kept = {"x": after.clone()}
-        if stage == self.end:
-            self.seen = after if stage == self.steps else x0
-        return after
+    def evaluated(self, rows: int, *, in_earnest: bool) -> None:
+        """The denoiser was really given so many rows."""
+
+    def fed(self, rows: int) -> None:
+        """The denoiser is called with so many rows, whether it is asked or not."""
+
+    def step(self, given: dict[str, Any]) -> Sequence[Any]:
+        """The scheduler's answer at the loop's step: the sample after it, and what goes beside."""
 
 
 class Scheduler:
-    """Passes for the grid's scheduler; its steps are the slice's."""
+    """Passes for the walker's scheduler; its steps are the walker's."""
 
-    def __init__(self, part: Slice) -> None:
-        inner = part.grid.scheduler
+    def __init__(self, walker: Walker) -> None:
         fields = self.__dict__
-        fields["_inner"] = inner
-        fields["set_timesteps"] = self._setting(part, inner)
-        fields["step"] = self._stepping(part, inner)
+        fields["_inner"] = walker.solver.inner
+        fields["set_timesteps"] = self._setting(walker)
+        fields["step"] = self._stepping(walker)
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:  # pyright: ignore
@@ -137,56 +75,62 @@ class Scheduler:
         return len(self._inner)
 
     @staticmethod
-    def _setting(part: Slice, inner: Any) -> Callable[..., None]:
+    def _setting(walker: Walker) -> Callable[..., None]:
+        inner = walker.solver.inner
+
         @wraps(inner.set_timesteps)  # pipelines look at the signature
         def set_timesteps(*args: Any, **kwargs: Any) -> None:
             inner.set_timesteps(*args, **kwargs)
-            check_scheduler(inner, part.steps)
-            part.index = 0
+            walker.begin()
 
         return set_timesteps
 
     @staticmethod
-    def _stepping(part: Slice, inner: Any) -> Callable[..., tuple[Tensor] | Any]:
-        bind = inspect.signature(inner.step).bind
-
-        @wraps(inner.step)
-        def step(*args: Any, **kwargs: Any) -> tuple[Tensor] | Any:
-            # By name: schedulers do not agree on the order.
-            given = bind(*args, **kwargs).arguments
-            after = part.step(given["model_output"], given["sample"])
-            if not given.get("return_dict", True):
-                return (after, after)
-            return _Output(prev_sample=after)
+    def _stepping(walker: Walker) -> Callable[..., Any]:
+        @wraps(walker.solver.inner.step)
+        def step(*args: Any, **kwargs: Any) -> Any:
+            given = walker.solver.bind(*args, **kwargs)
+            by_name = given.get("return_dict", True)
+            answer = tuple(walker.step(given))
+            return _Stepped(answer) if by_name else answer
 
         return step
 
 
-class _Output(dict[str, Tensor]):
+class _Stepped(tuple[Any, ...]):
     """What a scheduler's step returns where a pipeline wants it by name."""
 
-    def __getattr__(self, name: str) -> Tensor:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(name) from None
+    __slots__ = ()
 
-    def __getitem__(self, key: Any) -> Tensor:
-        return list(self.values())[key] if isinstance(key, int) else super().__getitem__(key)
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self[0] if name == "prev_sample" else self[-1]
+
+
+Answers = MutableMapping[tuple[Any, ...], Any]
+"""What answers look like, by what was asked: zeros that take no memory."""
 
 
 class Denoiser:
-    """Passes for the pipeline's denoiser, counts the rows it is given, and skips what it may.
+    """Passes for a pipeline's denoiser, counts the rows it is given, and skips what it may.
+
+    Nobody looks at answers outside of the slice, so their shape is guessed until one is known.
 
     Args:
         inner: the denoiser.
-        part: the slice of this call, or None to halt at the first evaluation.
-        blanks: answers of zeros by number of rows, kept between calls.
+        walker: says whether a step is made in earnest.
+        answers: what answers look like, kept between calls.
+        guess: channels of a guessed answer for each of the sample's; 0 asks the denoiser.
+        counts: whether its rows are evaluations: a ControlNet's are not.
     """
 
-    def __init__(self, inner: Any, part: Slice | None, blanks: dict[int, Any]) -> None:
-        fields = self.__dict__
-        fields["_inner"], fields["_part"], fields["_blanks"] = inner, part, blanks
+    def __init__(
+        self, inner: Any, walker: Walker, answers: Answers, guess: int, counts: bool = True
+    ) -> None:
+        self.__dict__.update(
+            _inner=inner, _walker=walker, _answers=answers, _guess=guess, _counts=counts
+        )
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:  # pyright: ignore
@@ -201,30 +145,59 @@ class Denoiser:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The denoiser's answer on the slice, zeros elsewhere."""
-        part, blanks = self._part, self._blanks
-        if part is None:
-            raise Halt
-        rows = next(len(a) for a in (*args, *kwargs.values()) if isinstance(a, Tensor) and a.ndim)
-        if not part.walking and rows in blanks:
-            return _mapped(torch.zeros_like, blanks[rows])
-        if not part.walking and part.guessing:
-            part.guessed = True
-            return _guess(*args, **kwargs)
+        walker: Walker = self._walker
+        sample = next(_samples([*args, *kwargs.values()]))
+        rows = len(sample)
+        first = sample[0] if isinstance(sample, list) else sample
+        if self._counts:
+            walker.fed(rows)
+        key = (type(self._inner), rows, tuple(first.shape), bool(kwargs.get("return_dict", True)))
+        if not walker.walking:
+            if key in self._answers:
+                return _mapped(torch.zeros_like, self._answers[key])
+            if self._guess and self._counts:
+                return _guessed(sample, self._guess, key[-1])
         answer = self._inner(*args, **kwargs)
-        if part.walking:
-            part.rows += rows
-        else:
-            part.beside += rows
-        if rows not in blanks:
-            blanks[rows] = _mapped(torch.zeros_like, answer)
+        if self._counts:
+            walker.evaluated(rows, in_earnest=walker.walking)
+        self._answers.setdefault(key, _mapped(_template, answer))
         return answer
 
 
-def _guess(*args: Any, return_dict: bool = True, **kwargs: Any) -> Any:
-    """Zeros as an answer: like the sample, which is the first tensor a denoiser is given."""
-    sample = next(a for a in (*args, *kwargs.values()) if isinstance(a, Tensor) and a.ndim)
-    blank = torch.zeros_like(sample)
-    return _Output(sample=blank) if return_dict else (blank,)
+def _samples(values: Sequence[Any]) -> Iterator[Any]:
+    """The tensors among a denoiser's arguments, the sample first; some are given lists of rows."""
+    for value in values:
+        if (isinstance(value, Tensor) and value.ndim > 1) or (
+            isinstance(value, list) and value and all(isinstance(v, Tensor) for v in value)
+        ):
+            yield value
+    raise TypeError("the denoiser was given no sample")
+
+
+def _guessed(sample: Any, channels: int, by_name: bool) -> Any:
+    def blank(x: Tensor) -> Tensor:
+        return torch.cat([torch.zeros_like(x)] * channels, dim=1 if x.ndim > 1 else 0)
+
+    answer = [blank(x) for x in sample] if isinstance(sample, list) else blank(sample)
+    return _Named(sample=answer) if by_name else (answer,)
+
+
+class _Named(dict[str, Any]):
+    """What a denoiser returns where a pipeline wants it by name."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __getitem__(self, key: Any) -> Any:
+        return list(self.values())[key] if isinstance(key, int) else super().__getitem__(key)
+
+
+def _template(tensor: Tensor) -> Tensor:
+    """Zeros of the same kind that take no memory."""
+    return torch.zeros((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape)
 
 
 def _mapped(function: Callable[[Tensor], Tensor], value: Any) -> Any:

@@ -78,7 +78,7 @@ def from_callable(
 
 TEXT_JUDGES = frozenset({"arithmetic", "exact", "math", "prm", "prm-random"})
 """Verifiers that judge texts alone,"""
-PICTURE_JUDGES = frozenset({"clip", "shapes", "shapes-clip", "shapes-clip-weak"})
+PICTURE_JUDGES = frozenset({"clip", "image-reward", "shapes", "shapes-clip", "shapes-clip-weak"})
 """and those that judge pictures alone; nothing is known of other packages'."""
 
 

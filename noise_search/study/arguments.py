@@ -73,8 +73,11 @@ def _live(value: Any, key: str) -> Any:
         raise UserError(f"{key} was given as an object, {value[:60]}; give it again, from Python")
     if isinstance(value, list):
         return [_live(part, key) for part in cast("list[object]", value)]
-    if isinstance(value, dict) and set(cast("dict[object, object]", value)) == {"file", "sha256"}:
-        return read_image(Path(value["file"]), key, str(value["sha256"]))[0]
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        if set(fields) == {"file", "sha256"}:
+            return read_image(Path(fields["file"]), key, str(fields["sha256"]))[0]
+        return fields
     return value
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from noise_search.budget import ZERO, Cost
 from noise_search.health import vector_problem
-from noise_search.noise import Book, Tensors, digest
+from noise_search.noise import Book, Name, Tensors, digest
 from noise_search.pipelines.analytic.distributions import Array, Distribution
 from noise_search.pipelines.stages import Row, Staged, Stretch, Walk, Walked
 from noise_search.pipelines.states import Framework, State, States
@@ -157,10 +157,10 @@ class Analytic(Staged[Array]):
         noise = self._padded([self.tensors.tensor(row.noise.name, stage) for row in rows])
         return ddim_step(parts, now, then, self.eta, noise)
 
-    def _leave(self, state: State, stage: int, steps: int, noise: Array) -> Array:
-        grid = self._levels(steps)
+    def _leave(self, state: State, stage: int, steps: int, noise: Name) -> State:
+        grid, drawn = self._levels(steps), self.tensors.tensor(noise, stage)
         x0, eps = state["out"]
-        return ddim_step(Parts(x0, eps), grid[stage - 1], grid[stage], self.eta, noise)
+        return {"x": ddim_step(Parts(x0, eps), grid[stage - 1], grid[stage], self.eta, drawn)}
 
     def _picture(self, x: Array, prompt: Prompt, steps: int) -> tuple[Array, Cost]:
         return x, ZERO

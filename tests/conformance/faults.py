@@ -149,7 +149,7 @@ def _spoiled_vectors(
 def _spoiled_pictures(
     results: Callable[..., list[Walked]], fault: Fault, hits: list[bool]
 ) -> Callable[..., list[Walked]]:
-    def spoiled(part: Any, pictures: Any, count: int, stretch: Stretch) -> list[Walked]:
+    def spoiled(part: Any, shown: Any, width: int, count: int, stretch: Stretch) -> list[Walked]:
         rows = [i for i, hit in enumerate(hits) if hit]
         if fault.place == "latent":
             for tensor in (*part.kept.values(), part.seen):
@@ -157,9 +157,10 @@ def _spoiled_pictures(
         if fault.place == "image":
             pictures = [
                 spoiled_image(picture, fault.kind) if i in rows else picture
-                for i, picture in enumerate(pictures)
+                for i, picture in enumerate(shown[0])
             ]
-        return results(part, pictures, count, stretch)
+            shown = (pictures, shown[1])
+        return results(part, shown, width, count, stretch)
 
     return spoiled
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ def test_they_are_distinct_in_order_and_evenly_spread(count: int, wanted: int) -
     frames = key_frames(count, wanted)
     assert (frames[0], frames[-1]) == (0, count - 1)
     assert len(frames) == min(count, wanted)
-    gaps = [b - a for a, b in zip(frames, frames[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(frames)]
     assert all(gap >= 1 for gap in gaps)
     assert not gaps or max(gaps) - min(gaps) <= 1
 

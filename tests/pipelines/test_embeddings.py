@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
-from noise_search.pipelines.embeddings import Embeddings
+from noise_search.pipelines.embeddings import Apart, Embeddings
 
 COPIES = 3
 
@@ -75,12 +76,11 @@ def test_answers_that_are_no_tuple() -> None:
     assert len(encoder.asked) == 2
 
 
-def test_what_is_not_known_to_be_safe_is_left_alone() -> None:
+def test_what_cannot_share_a_batch_is_told_and_other_arguments_are_left_alone() -> None:
     encoder = Encoder()
     encode = Embeddings(COPIES).remembering(encoder.doubled)
-    rows, both = encode(["aa", "b"])
-    assert both.tolist() == [[1], [0], [2], [1]]
-    assert rows.tolist() == [[2], [1]]
+    with pytest.raises(Apart):
+        encode(["aa", "b"])
     encode = Embeddings(COPIES).remembering(encoder.encode_prompt)
     encode(["a"], prompt_embeds=torch.zeros(1))
     assert encoder.asked[-1] == ["a"]

@@ -52,6 +52,7 @@ class Path0:
         self.world, self.eta, self.x, self.stage = world, eta, x, stage
         self.grid = levels(path, STEPS)
         self.parts: Parts[Array] | None = None
+        self.seed = 0
 
     def leave(self, noise: Array | None) -> None:
         if self.parts is not None:
@@ -61,6 +62,7 @@ class Path0:
             self.parts = None
 
     def walk(self, seed: int, until: int) -> Path0:
+        self.seed = seed
         while self.stage < until:
             self.leave(at_step(seed, self.stage))
             parts = self.world.parts(self.x[np.newaxis], self.grid[self.stage])
@@ -71,7 +73,7 @@ class Path0:
         return self
 
     def back(self, seed: int, to: int) -> Path0:
-        self.leave(at_step(seed, self.stage))
+        self.leave(at_step(self.seed, self.stage))  # the new noise is for the way forward
         self.x = renoise(self.x, self.grid[self.stage], self.grid[to], at_step(seed, -to))
         self.stage = to
         return self

@@ -45,3 +45,74 @@ def t5(tokenizer: Any, *, width: int = 16, multilingual: bool = False, seed: int
     if multilingual:
         return build(lambda: library.UMT5EncoderModel(library.UMT5Config(**sizes)), seed=seed)
     return build(lambda: library.T5EncoderModel(library.T5Config(**sizes)), seed=seed)
+
+
+def bert(tokenizer: Any, *, width: int = 16) -> Any:
+    config = library.BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_attention_heads=2,
+        num_hidden_layers=2,
+        max_position_embeddings=tokenizer.model_max_length,
+    )
+    return build(lambda: library.BertModel(config), seed=1)
+
+
+def language_model(name: str, tokenizer: Any, *, head: str = "Model", **more: Any) -> Any:
+    """A decoder of 16 features named as transformers name it, such as "Gemma2" or "Qwen3"."""
+    config = getattr(library, f"{name}Config")(**decoder_sizes(tokenizer), **more)
+    return build(lambda: getattr(library, f"{name}{head}")(config), seed=1)
+
+
+def decoder_sizes(tokenizer: Any) -> dict[str, Any]:
+    return {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "max_position_embeddings": 512,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+
+
+def qwen_vl(tokenizer: Any) -> Any:
+    """Qwen 2.5 VL, whose eyes stay shut: Qwen-Image reads texts with it."""
+    words = {
+        **decoder_sizes(tokenizer),
+        "rope_parameters": {
+            "rope_type": "default",
+            "mrope_section": [1, 1, 2],
+            "rope_theta": 1e6,
+        },
+    }
+    eyes = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2}
+    config = library.Qwen2_5_VLConfig(
+        text_config=words, vision_config={**eyes, "out_hidden_size": 16}
+    )
+    return build(lambda: library.Qwen2_5_VLForConditionalGeneration(config), seed=1)
+
+
+def mistral(processor: Any) -> Any:
+    """Mistral 3, whose eyes stay shut: FLUX.2 reads texts with it."""
+    tokenizer = processor.tokenizer
+    eyes = {
+        "model_type": "pixtral",
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 28,
+        "patch_size": 14,
+    }
+    config = library.Mistral3Config(
+        text_config={"model_type": "mistral", **decoder_sizes(tokenizer)},
+        vision_config=eyes,
+        image_token_index=tokenizer.convert_tokens_to_ids("[IMG]"),
+    )
+    return build(lambda: library.Mistral3ForConditionalGeneration(config), seed=1)

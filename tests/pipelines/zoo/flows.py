@@ -8,6 +8,7 @@ import diffusers
 
 from tests.pipelines.zoo.encoders import clip_text, t5
 from tests.pipelines.zoo.kind import Kind
+from tests.pipelines.zoo.pictures import picture
 from tests.pipelines.zoo.tokenizing import clip_tokenizer, t5_tokenizer
 from tests.pipelines.zoo.vaes import deep_vae
 from tests.pipelines.zoo.weights import build
@@ -87,7 +88,43 @@ def flux() -> Any:
     return library.FluxPipeline(**flux_parts())
 
 
+def kontext() -> Any:
+    """FLUX Kontext: the tokens of a given picture stand beside those of the latents."""
+    return library.FluxKontextPipeline(**flux_parts())
+
+
+def chroma() -> Any:
+    """Chroma: FLUX without pooled text, its modulations by one network."""
+    tokenizer = t5_tokenizer()
+    return library.ChromaPipeline(
+        transformer=build(
+            lambda: library.ChromaTransformer2DModel(
+                in_channels=64,
+                num_layers=1,
+                num_single_layers=1,
+                attention_head_dim=16,
+                num_attention_heads=2,
+                joint_attention_dim=16,
+                axes_dims_rope=(4, 6, 6),
+                approximator_num_channels=16,
+                approximator_hidden_dim=32,
+                approximator_layers=1,
+            )
+        ),
+        scheduler=flow(),
+        vae=deep_vae(scaling=0.3611, shift=0.1159),
+        text_encoder=t5(tokenizer),
+        tokenizer=tokenizer,
+    )
+
+
+GUIDED = {**SIZE, "guidance_scale": 3.5}
+TRUE = {**GUIDED, "true_cfg_scale": 3.0, "negative_prompt": "blue"}
+KONTEXT = {**GUIDED, "image": picture(), "max_area": 64 * 64, "_auto_resize": False}
 FLOWS = [
     Kind("sd3", sd3, {**SIZE, "guidance_scale": 4.0}, each_commit=True),
-    Kind("flux", flux, {**SIZE, "guidance_scale": 3.5}, each_commit=True),
+    Kind("flux", flux, GUIDED, each_commit=True),
+    Kind("flux-true-cfg", flux, TRUE),
+    Kind("flux-kontext", kontext, KONTEXT),
+    Kind("chroma", chroma, {**SIZE, "guidance_scale": 4.0}),
 ]

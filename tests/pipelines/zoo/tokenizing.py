@@ -6,11 +6,43 @@ from string import printable
 from typing import Any
 
 import transformers
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as Joined
+from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.processors import TemplateProcessing
 
 library: Any = transformers
 
 START, END = "<|startoftext|>", "<|endoftext|>"
+ROLES = ["system", "user", "assistant", "Describe"]
+WORDS = [
+    "the",
+    "image",
+    "by",
+    "detailing",
+    "color",
+    "shape",
+    "size",
+    "texture",
+    "quantity",
+    "text",
+    "spatial",
+    "relationships",
+    "of",
+    "objects",
+    "and",
+    "background",
+]
+CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+PARTS = (
+    "<s>{% for message in messages if message.role == 'user' %}[INST]"
+    "{% for part in message.content if part.type == 'text' %}{{ part.text }}{% endfor %}[/INST]"
+    "{% endfor %}"
+)
 
 
 def clip_tokenizer(pad: str = END) -> Any:
@@ -27,6 +59,88 @@ def t5_tokenizer(length: int = 64) -> Any:
     pieces = ["<pad>", "</s>", "<unk>", "▁", *_letters()]
     scores = [(piece, 0.0 if at < 3 else -1.0) for at, piece in enumerate(pieces)]
     return library.T5Tokenizer(vocab=scores, extra_ids=0, model_max_length=length)
+
+
+def bert_tokenizer() -> Any:
+    """A word-piece tokenizer of BERT's kind."""
+    marks = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    inner = [f"##{letter}" for letter in _letters()]
+    return library.BertTokenizer(
+        vocab=_numbered([*marks, *_letters(), *inner]), model_max_length=77
+    )
+
+
+def gemma_tokenizer() -> Any:
+    """Gemma's tokenizer: pad 0, end 1, start 2."""
+    marks = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    vocab = _numbered([*marks, "▁", "\n", *_letters()])
+    return library.GemmaTokenizer(vocab=vocab, merges=[])
+
+
+def llama_tokenizer() -> Any:
+    """Llama's tokenizer: unknown 0, start 1, end 2."""
+    vocab = _numbered(["<unk>", "<s>", "</s>", "<pad>", "▁", "\n", *_letters()])
+    return library.LlamaTokenizer(vocab=vocab, merges=[], pad_token="<pad>")  # noqa: S106
+
+
+def glm_tokenizer() -> Any:
+    """GLM's: pads on the left, and starts a text with two marks."""
+    vocab = _numbered([*sorted(ByteLevel.alphabet()), "<|endoftext|>", "[gMASK]", "<sop>"])
+    tokenizer = Tokenizer(BPE(vocab=vocab, merges=[]))
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = Joined()
+    tokenizer.post_processor = TemplateProcessing(
+        single="[gMASK] <sop> $A",
+        special_tokens=[(mark, vocab[mark]) for mark in ("[gMASK]", "<sop>")],
+    )
+    return library.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=END,
+        eos_token=END,
+        padding_side="left",
+        additional_special_tokens=["[gMASK]", "<sop>"],
+    )
+
+
+def qwen_tokenizer() -> Any:
+    """Qwen's tokenizer. Words of instructions are tokens: pipelines cut them off by number."""
+    vocab = _numbered([*sorted(ByteLevel.alphabet()), END, "<|im_start|>", "<|im_end|>"])
+    tokenizer = library.Qwen2Tokenizer(vocab=vocab, merges=[])
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.add_tokens([*ROLES, *(f" {word}" for word in WORDS)])
+    tokenizer.chat_template = CHAT
+    return tokenizer
+
+
+def mistral_processor() -> Any:
+    """Pixtral's processor, by which FLUX.2 reads conversations; texts alone are given to it."""
+    marks = [
+        "<unk>",
+        "<s>",
+        "</s>",
+        "<pad>",
+        "[INST]",
+        "[/INST]",
+        "[IMG]",
+        "[IMG_BREAK]",
+        "[IMG_END]",
+    ]
+    vocab = _numbered([*marks, *sorted(ByteLevel.alphabet())])
+    tokenizer = Tokenizer(BPE(vocab=vocab, merges=[]))
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = Joined()
+    return library.PixtralProcessor(
+        image_processor=library.PixtralImageProcessor(size={"longest_edge": 28}, patch_size=14),
+        tokenizer=library.PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer,
+            bos_token="<s>",  # noqa: S106
+            eos_token="</s>",  # noqa: S106
+            unk_token="<unk>",  # noqa: S106
+            pad_token="<pad>",  # noqa: S106
+            additional_special_tokens=marks[4:],
+        ),
+        chat_template=PARTS,
+    )
 
 
 def _letters() -> list[str]:

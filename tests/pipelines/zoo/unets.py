@@ -6,10 +6,11 @@ from typing import Any
 
 import diffusers
 
-from tests.pipelines.zoo.encoders import clip_text
+from tests.pipelines.zoo.encoders import clip_text, t5
 from tests.pipelines.zoo.kind import Kind
-from tests.pipelines.zoo.tokenizing import clip_tokenizer
-from tests.pipelines.zoo.vaes import kl_vae
+from tests.pipelines.zoo.pictures import checker, clip_pictures, picture
+from tests.pipelines.zoo.tokenizing import clip_tokenizer, t5_tokenizer
+from tests.pipelines.zoo.vaes import kl_vae, movq
 from tests.pipelines.zoo.weights import build
 
 library: Any = diffusers
@@ -61,6 +62,17 @@ def sd15() -> Any:
     return library.StableDiffusionPipeline(**sd_parts())
 
 
+def sd15_checker() -> Any:
+    """Stable Diffusion 1.5 with its safety checker, which blanks about every other picture."""
+    return library.StableDiffusionPipeline(
+        **sd_parts(
+            safety_checker=checker(),
+            feature_extractor=clip_pictures(),
+            requires_safety_checker=True,
+        )
+    )
+
+
 def sdxl_parts(**more: Any) -> dict[str, Any]:
     """Components of SDXL with Euler; the second text encoder gives the pooled embedding."""
     first, second = clip_tokenizer(), clip_tokenizer(pad="!")
@@ -90,7 +102,65 @@ def sdxl() -> Any:
     return library.StableDiffusionXLPipeline(**sdxl_parts())
 
 
+def sd2() -> Any:
+    """Stable Diffusion 2: v-prediction, linear projections."""
+    return library.StableDiffusionPipeline(
+        **sd_parts(
+            unet=unet(use_linear_projection=True),
+            scheduler=ddim(prediction_type="v_prediction"),
+        )
+    )
+
+
+def sdxl_turbo() -> Any:
+    """SDXL in few steps: Euler ancestral on a trailing grid."""
+    steps = library.EulerAncestralDiscreteScheduler(**NOISES, timestep_spacing="trailing")
+    return library.StableDiffusionXLPipeline(**sdxl_parts(scheduler=steps))
+
+
+def lcm() -> Any:
+    """A latent consistency model, which is told the guidance scale."""
+    return library.LatentConsistencyModelPipeline(
+        **sd_parts(
+            unet=unet(time_cond_proj_dim=16),
+            scheduler=library.LCMScheduler(**NOISES, clip_sample=False, set_alpha_to_one=True),
+        )
+    )
+
+
+def image_to_image() -> Any:
+    return library.StableDiffusionImg2ImgPipeline(**sd_parts())
+
+
+def kandinsky3() -> Any:
+    tokenizer = t5_tokenizer(128)
+    return library.Kandinsky3Pipeline(
+        tokenizer=tokenizer,
+        text_encoder=t5(tokenizer),
+        unet=build(
+            lambda: library.Kandinsky3UNet(
+                time_embedding_dim=8,
+                groups=2,
+                attention_head_dim=4,
+                layers_per_block=1,
+                block_out_channels=(8, 16),
+                cross_attention_dim=8,
+                encoder_hid_dim=16,
+            )
+        ),
+        scheduler=library.DDPMScheduler(beta_schedule="squaredcos_cap_v2", clip_sample=True),
+        movq=movq(),
+    )
+
+
+GUIDED = {**SIZE, "guidance_scale": 4.0}
 UNETS = [
-    Kind("sd15", sd15, {**SIZE, "guidance_scale": 4.0}, each_commit=True),
-    Kind("sdxl", sdxl, {**SIZE, "guidance_scale": 4.0}, each_commit=True),
+    Kind("sd15", sd15, GUIDED, each_commit=True),
+    Kind("sdxl", sdxl, GUIDED, each_commit=True),
+    Kind("sd15-checker", sd15_checker, GUIDED),
+    Kind("sd2-v", sd2, GUIDED),
+    Kind("sdxl-turbo", sdxl_turbo, {**SIZE, "guidance_scale": 0.0}),
+    Kind("lcm", lcm, {**SIZE, "guidance_scale": 8.5}),
+    Kind("sd15-img2img", image_to_image, {"image": picture(), "strength": 0.8}, steps=5),
+    Kind("kandinsky3", kandinsky3, GUIDED),
 ]

@@ -57,6 +57,76 @@ def wan_vae() -> Any:
     )
 
 
+def qwen_vae() -> Any:
+    """Qwen-Image's: Wan's kind of autoencoder, used on one frame."""
+    return muted(
+        build(
+            lambda: library.AutoencoderKLQwenImage(
+                base_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1, z_dim=16
+            ),
+            seed=3,
+        )
+    )
+
+
+def flux2_vae() -> Any:
+    """FLUX.2's: four latent channels, which the pipeline packs into 16 and normalises."""
+    return muted(
+        build(
+            lambda: library.AutoencoderKLFlux2(
+                block_out_channels=(8,) * 4,
+                layers_per_block=1,
+                norm_num_groups=2,
+                latent_channels=4,
+                sample_size=64,
+            ),
+            seed=3,
+        )
+    )
+
+
+def deep_compression() -> Any:
+    """AutoencoderDC of Sana: (3, 32h, 32w) to (4, h, w)."""
+    widths, attends = (8,) * 6, ("ResBlock",) * 5 + ("EfficientViTBlock",)
+    scales = ((),) * 5 + ((5,),)
+    vae = build(
+        lambda: library.AutoencoderDC(
+            latent_channels=4,
+            attention_head_dim=4,
+            encoder_block_types=attends,
+            decoder_block_types=attends,
+            encoder_block_out_channels=widths,
+            decoder_block_out_channels=widths,
+            encoder_layers_per_block=(1,) * 6,
+            decoder_layers_per_block=(1,) * 6,
+            encoder_qkv_multiscales=scales,
+            decoder_qkv_multiscales=scales,
+            scaling_factor=0.41407,
+        ),
+        seed=3,
+    )
+    return muted(vae)
+
+
+def movq() -> Any:
+    """The quantising autoencoder of Kandinsky 3."""
+    return muted(
+        build(
+            lambda: library.VQModel(
+                down_block_types=("DownEncoderBlock2D",) * 4,
+                up_block_types=("UpDecoderBlock2D",) * 4,
+                block_out_channels=(32,) * 4,  # its norms have 32 groups
+                layers_per_block=1,
+                latent_channels=4,
+                num_vq_embeddings=16,
+                vq_embed_dim=4,
+                norm_type="spatial",
+            ),
+            seed=3,
+        )
+    )
+
+
 @torch.no_grad()
 def muted(vae: Any) -> Any:
     """The same with a third of the contrast: random pictures would leave the range they have."""

@@ -12,5 +12,7 @@ FILTERS: dict[str, str] = {
     "np.array(tensor) in diffusers' schedulers": (
         "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
     ),
+    # Chroma takes FLUX's embedding of positions by its old name
+    "FluxPosEmbed in diffusers' Chroma": "ignore:.*FluxPosEmbed.*:FutureWarning",
 }
 KNOWN = [pytest.mark.filterwarnings(text) for text in FILTERS.values()]

@@ -1,0 +1,114 @@
+"""How a pipeline's call is spelled: its prompts, its denoisers, its pictures."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noise_search.errors import UserError, nearest
+from noise_search.problem import Prompt
+
+__all__ = ["arguments_of", "check_call", "denoisers", "pictures_of"]
+
+_OURS = frozenset(
+    {
+        "class_labels",
+        "eta",
+        "generator",
+        "latents",
+        "num_images_per_prompt",
+        "num_inference_steps",
+        "num_videos_per_prompt",
+        "output_type",
+        "prompt",
+        "return_dict",
+        "sigmas",
+        "timesteps",
+    }
+)
+
+
+def check_call(pipe: Any, given: Mapping[str, Any]) -> None:
+    """Refuse arguments that are the search's own, or that the pipeline does not take.
+
+    Raises:
+        UserError: there is one, or the pipeline has no loop of steps.
+    """
+    name, parameters = type(pipe).__name__, inspect.signature(type(pipe).__call__).parameters
+    if getattr(pipe, "scheduler", None) is None or "num_inference_steps" not in parameters:
+        raise UserError(f"{name} has no scheduler whose steps could be searched")
+    for key in given:
+        if key in _OURS:
+            raise UserError(f"{name}: argument {key!r} belongs to the search; leave it out")
+        if key not in parameters:
+            raise UserError(f"{name}: unknown argument {key!r}{nearest(key, parameters)}")
+    denoisers(pipe)
+
+
+def denoisers(pipe: Any) -> list[str]:
+    """The names of a pipeline's denoisers: as diffusers calls them, or its one other model.
+
+    Raises:
+        UserError: it cannot be told.
+    """
+    import torch
+
+    models = {n: m for n, m in pipe.components.items() if isinstance(m, torch.nn.Module)}
+    usual = [n for n in models if n.startswith(("unet", "transformer"))]
+    others = [
+        n
+        for n, m in models.items()
+        if hasattr(m, "config")
+        and type(m).__module__.startswith("diffusers.")
+        and not n.startswith(("vae", "vq", "controlnet", "text", "image", "safety"))
+    ]
+    found = usual or others[:1]
+    if not found:
+        raise UserError(f"{type(pipe).__name__} has no denoiser named unet or transformer")
+    return found
+
+
+def arguments_of(pipe: Any, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """What prompts are to a pipeline: texts, or labels of classes by number or name.
+
+    Raises:
+        UserError: a label is unknown, or a negative prompt has no place.
+    """
+    name, parameters = type(pipe).__name__, inspect.signature(type(pipe).__call__).parameters
+    negative = [prompt.negative for prompt in prompts]
+    if negative[0] is not None and "negative_prompt" not in parameters:
+        raise UserError(f"{name} takes no negative prompt")
+    without = {} if negative[0] is None else {"negative_prompt": negative}
+    if "prompt" in parameters:
+        return {"prompt": [prompt.text for prompt in prompts], **without}
+    if "class_labels" in parameters:
+        return {"class_labels": [_label(pipe, prompt.text) for prompt in prompts], **without}
+    raise UserError(f"{name} takes neither a prompt nor class labels")
+
+
+def _label(pipe: Any, text: str) -> int:
+    known: Mapping[str, int] = getattr(pipe, "labels", None) or {}
+    if text.strip().isdigit():
+        return int(text)
+    if text.strip() in known:
+        return int(known[text.strip()])
+    ending = nearest(text, known) if known else "; write its number"
+    raise UserError(f"prompt {text!r} is no class of the model{ending}")
+
+
+def pictures_of(answer: Any, count: int) -> tuple[NDArray[Any], list[str | None]]:
+    """The pictures of a call, and why a safety checker has blanked some.
+
+    Returns:
+        (rows, [frames,] height, width, 3) in [0, 1], and a reason or None for each row.
+    """
+    pictures = np.asarray(answer[0])
+    flags = answer[1] if len(answer) > 1 and isinstance(answer[1], (list, tuple)) else []
+    said = "the pipeline's safety checker blanked it"
+    if len(flags) != count or not all(isinstance(f, (bool, np.bool_)) for f in flags):
+        return pictures, [None] * count
+    return pictures, [said if flag else None for flag in flags]

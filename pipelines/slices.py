@@ -1,0 +1,216 @@
+"""The part of a path that one call of a pipeline is to walk, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from noise_search.errors import Stop, UserError
+from noise_search.pipelines.solvers import Solver
+from noise_search.pipelines.standins import Halt
+from noise_search.pipelines.survey import Plan
+from noise_search.samplers.ddim import ddim_step
+
+__all__ = ["OUT", "Slice", "Wanted", "transition"]
+
+OUT, EARLIER = "out", "earlier"
+"""Parts of a state: what the model said, and the x0 before it where a scheduler wants it back."""
+
+Noise = Callable[[int, Tensor], Tensor]
+"""The batch's noise of the loop's step before an index, like a sample."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of a call, in the loop's steps.
+
+    Attributes:
+        begin: the step to walk from.
+        until: the step before which the state is kept.
+        end: the step to walk to, for the preview.
+        shown: whether the pipeline is to decode what it came to.
+        final: whether the state is that of a finished sample.
+        eta: how random the steps before `until` are, where they are ours.
+        random: whether they draw noise at all.
+    """
+
+    begin: int
+    until: int
+    end: int
+    shown: bool
+    final: bool
+    eta: float = 0.0
+    random: bool = False
+
+
+class Slice:
+    """Walks a part of a pipeline's loop.
+
+    Args:
+        solver: the scheduler that the pipeline sets up.
+        plan: how the pipeline walks this schedule.
+        wanted: the part.
+        x: the batch at its beginning.
+        memory: what the solver remembers there.
+        noise: gives the batch's noises.
+
+    Attributes:
+        index: steps the loop has made.
+        kept: the batch's state at `until`.
+        seen: the latents to decode.
+        rows: rows the denoiser was given on the slice.
+        beside: rows it was given only to learn what its answer looks like.
+        patient: the call ends after the user's own callback, not before it.
+    """
+
+    def __init__(
+        self,
+        solver: Solver,
+        plan: Plan,
+        wanted: Wanted,
+        x: Tensor,
+        memory: Mapping[str, Tensor],
+        noise: Noise,
+    ) -> None:
+        self.solver, self.plan, self.wanted = solver, plan, wanted
+        self.x, self.memory, self.noise = x, memory, noise
+        self.index = self.rows = self.beside = 0
+        self.kept: dict[str, Tensor] = {}
+        self.seen = x
+        self.patient = False
+        self._ready = False
+
+    @property
+    def walking(self) -> bool:
+        """Whether the loop's step is one of the slice."""
+        return self.wanted.begin <= self.index < self.wanted.end
+
+    def begin(self) -> None:
+        """The pipeline has set its timesteps; it may do so more than once."""
+        self.index = 0
+        self.solver.began()
+        if self.wanted.begin == 0:
+            self._wake(0)
+
+    def evaluated(self, rows: int, *, in_earnest: bool) -> None:
+        """The denoiser was really given so many rows."""
+        if in_earnest:
+            self.rows += rows
+        else:
+            self.beside += rows
+
+    def fed(self, rows: int) -> None:
+        """Nothing to do: evaluations alone are counted."""
+
+    def step(self, given: dict[str, Any]) -> Sequence[Any]:
+        """What the scheduler answers at the loop's step."""
+        answer: Sequence[Any] = (given["sample"],) * 2
+        if self.walking:
+            answer = self._walk(self.index, given)
+        elif self.index == self.wanted.begin - 1:
+            answer = (self.x, self.memory.get(EARLIER, self.x))
+            self._wake(self.index + 1)
+        elif self.index < self.wanted.begin:
+            self.solver.stand(self.plan.loop.first + self.index + 1)
+        self.index += 1
+        if self.over and not self.patient:
+            raise Halt
+        if self.index == len(self.plan.loop.times) and self.wanted.end < self.index:
+            return (self.seen, self.seen)
+        return answer
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is wanted of the call."""
+        return self.index >= self.wanted.end and not self.wanted.shown
+
+    def called_back(self, changed: Mapping[str, Any], interrupted: bool) -> None:
+        """After the user's own callback: latents it has changed are those to go on with.
+
+        Raises:
+            Stop: it wants the search to end.
+            Halt: the slice is walked.
+        """
+        if interrupted:
+            raise Stop
+        if "latents" in changed and self.index == self.wanted.until and OUT not in self.kept:
+            self.kept["x"] = changed["latents"].clone()
+            if self.wanted.end == self.index == len(self.plan.loop.times):
+                self.seen = self.kept["x"]
+        if self.over:
+            raise Halt
+
+    def _wake(self, index: int) -> None:
+        """Let the solver stand before a step with the memory it had there."""
+        self.solver.recall({k: v for k, v in self.memory.items() if k != EARLIER}, self.x.device)
+        self.solver.stand(self.plan.loop.first + index)
+
+    def _walk(self, index: int, given: dict[str, Any]) -> Sequence[Any]:
+        wanted, sample, out = self.wanted, given["sample"], given["model_output"]
+        last = index + 1 == len(self.plan.loop.times)
+        ahead = index >= wanted.until
+        kept = index + 1 == wanted.until
+        if kept and wanted.random and not wanted.final:
+            # Whoever goes on draws the noise of this step: the state is what came before it.
+            # Copies, since the pipeline may go on to change these in place.
+            self.kept = {"x": sample.clone(), OUT: out.clone(), **self._memory(given, sample)}
+        calm = ahead or (kept and bool(self.kept))
+        noise = None if calm or not wanted.random else self.noise(index + 1, sample)
+        answer, x0 = transition(self.solver, self.plan, index, given, wanted, noise)
+        if kept and not self.kept:
+            self.kept = {"x": answer[0].clone(), **self.solver.remember(answer[0])}
+            if self.solver.takes_earlier:
+                self.kept[EARLIER] = answer[1].clone()
+        if index + 1 == wanted.end:
+            self.seen = answer[0] if last else x0
+        return answer
+
+    def _memory(self, given: Mapping[str, Any], sample: Tensor) -> dict[str, Tensor]:
+        """What the solver remembers before a step."""
+        earlier = given.get("old_pred_original_sample")
+        found = self.solver.remember(sample)
+        return found if earlier is None else {**found, EARLIER: earlier.clone()}
+
+
+def transition(
+    solver: Solver,
+    plan: Plan,
+    index: int,
+    given: Mapping[str, Any],
+    wanted: Wanted,
+    noise: Tensor | None,
+) -> tuple[Sequence[Any], Tensor]:
+    """One step: the scheduler's answer, or ours in its place, and the x0-prediction.
+
+    Ours is DDIM's (Song et al. 2010.02502, eq. 12) on the scheduler's own path: where noise is
+    wanted of a scheduler that draws none, and where none is wanted of one that draws it.
+    """
+    sample, out, path = given["sample"], given["model_output"], plan.proof.path
+    eta = 0.0 if noise is None else wanted.eta
+    if plan.proof.random:
+        ours = noise is None and wanted.end > wanted.until
+    else:
+        ours = wanted.eta > 0.0 and not solver.takes_eta
+    if ours:
+        if path is None:
+            raise UserError("the noise levels of this pipeline are not known")
+        now, then = path.levels[index], path.levels[index + 1]
+        parts = path.parts(index, out, sample)
+        drawn = None if noise is None else noise.to(parts.x0.dtype)
+        after = ddim_step(parts, now, then, eta, drawn).to(sample.dtype)
+        return (after, parts.x0.to(sample.dtype)), path.x0(index, out, sample)
+    arguments = {**given, "return_dict": True}
+    if solver.takes_eta and not plan.proof.random:
+        arguments["eta"] = eta
+    found = solver.step([] if noise is None else [noise], **arguments)
+    x0 = getattr(found, "pred_original_sample", None)
+    if x0 is None and path is not None:
+        x0 = path.x0(index, out, sample)
+    answer = tuple(found.to_tuple()) if hasattr(found, "to_tuple") else tuple(found)
+    if x0 is None:
+        x0 = answer[-1] if len(answer) > 1 else sample
+    return (answer if len(answer) > 1 else (answer[0], x0)), torch.as_tensor(x0)

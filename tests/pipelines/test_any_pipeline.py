@@ -1,0 +1,190 @@
+"""Pipelines of many kinds, none known by name: whole paths, cut paths, going back, prices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from noise_search.errors import Stop, UserError
+from noise_search.moves import Continue, Start
+from noise_search.noise import Book, Gaussian
+from noise_search.pipelines.diffusers import DiffusersPipeline
+from noise_search.problem import Prompt
+from tests.pipelines.playing import Made, Player
+from tests.pipelines.zoo import KINDS, Kind, load
+from tests.pipelines.zoo.warnings import KNOWN
+
+pytestmark = [*KNOWN]
+WIDTH = 2
+EVERY = [
+    pytest.param(kind, marks=[] if kind.each_commit else pytest.mark.nightly, id=kind.name)
+    for kind in KINDS.values()
+]
+each_kind = pytest.mark.parametrize("kind", EVERY)
+few = pytest.mark.parametrize("kind", [KINDS["sd15"], KINDS["flux"]], ids=str)
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Kind], Any]:
+    root = tmp_path_factory.mktemp("zoo")
+    return lambda kind: load(kind, root)
+
+
+def prompts(kind: Kind) -> list[Prompt]:
+    return [Prompt(f"p{i}", text) for i, text in enumerate(kind.prompts[:WIDTH])]
+
+
+def player(pipe: Any, kind: Kind, **more: Any) -> Player:
+    book = Book()
+    given = {"width": WIDTH, "arguments": dict(kind.arguments), **more}
+    return Player(DiffusersPipeline(pipe, book, **given), book, kind.steps)
+
+
+def begun(play: Player, kind: Kind, **options: Any) -> list[Made]:
+    return play.play([Start(Gaussian(i + 1), **options) for i in range(WIDTH)], prompts(kind))
+
+
+def latents(play: Player, made: Made) -> torch.Tensor:
+    state: Any = play.pipeline.states.get(made.candidate.name, "torch")  # type: ignore[attr-defined]
+    return torch.as_tensor(state["x"])
+
+
+def rows_given(pipe: Any) -> tuple[list[int], Any]:
+    """Rows of every evaluation, seen from within the denoiser."""
+    rows: list[int] = []
+    name = "unet" if getattr(pipe, "unet", None) is not None else "transformer"
+
+    def hook(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        rows.append(len(next(v for v in (*given, *named.values()) if hasattr(v, "__len__"))))
+
+    return rows, getattr(pipe, name).register_forward_pre_hook(hook, with_kwargs=True)
+
+
+@each_kind
+def test_a_path_cut_anywhere_is_the_whole_path(kind: Kind, loaded: Callable[[Kind], Any]) -> None:
+    play = player(loaded(kind), kind)
+    whole = begun(play, kind)
+    assert all(made.played.failure is None for made in whole)
+    for cut in range(1, kind.steps):
+        halves = begun(play, kind, until=cut)
+        moves = [Continue(half.candidate, Gaussian(i + 1)) for i, half in enumerate(halves)]
+        for again, once in zip(play.play(moves, prompts(kind)), whole, strict=True):
+            if "strength" in kind.arguments:  # an encoded picture's strides change the last bits
+                found, wanted = latents(play, again), latents(play, once)
+                assert (found - wanted).norm() <= 1e-4 * wanted.norm()
+            else:
+                assert torch.equal(latents(play, again), latents(play, once))
+                assert np.array_equal(again.pixels, once.pixels)
+
+
+@each_kind
+def test_the_price_is_what_the_denoiser_is_given(kind: Kind, loaded: Callable[[Kind], Any]) -> None:
+    pipe = loaded(kind)
+    play = player(pipe, kind)
+    rows, handle = rows_given(pipe)
+    made = play.play([Start(Gaussian(i)) for i in range(WIDTH)], prompts(kind)[:1] * WIDTH)
+    handle.remove()
+    assert sum(rows) == sum(m.cost.forwards for m in made) + play.overhead.forwards
+
+
+@each_kind
+def test_a_seed_is_the_seed_of_a_plain_call(kind: Kind, loaded: Callable[[Kind], Any]) -> None:
+    pipe = loaded(kind)
+    play = player(pipe, kind, width=1, fast=True)
+    if play.pipeline.stochastic or "image" in kind.arguments:
+        pytest.skip("its other random numbers come from the same generator")
+    text = kind.prompts[0]
+    what = {"class_labels": [int(text)]} if text.isdigit() else {"prompt": [text]}
+    answer = pipe(
+        **what,
+        **kind.arguments,
+        num_inference_steps=kind.steps,
+        generator=torch.Generator().manual_seed(7),
+        output_type="np",
+        return_dict=False,
+    )
+    made = play.one(Start(Gaussian(7)), prompts(kind)[0])
+    plain = (np.asarray(answer[0])[0] * 255).round().astype(np.uint8)
+    assert np.abs(plain.astype(int) - made.pixels).max() <= 1
+
+
+@each_kind
+def test_going_back_and_on(kind: Kind, loaded: Callable[[Kind], Any]) -> None:
+    play = player(loaded(kind), kind)
+    whole = begun(play, kind)
+    back = play.play([Continue(m.candidate, Gaussian(9), rewind=2) for m in whole], prompts(kind))
+    for made, once in zip(back, whole, strict=True):
+        assert made.played.failure is None
+        assert made.pixels.shape == once.pixels.shape
+        assert not np.array_equal(made.pixels, once.pixels)
+
+
+@few
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_memory_that_does_not_suffice_halves_the_batch(
+    kind: Kind, most: int, loaded: Callable[[Kind], Any]
+) -> None:
+    pipe = loaded(kind)
+    wanted = begun(player(pipe, kind, width=4), kind)
+    play = player(pipe, kind, width=4)
+    begun(play, kind, until=1)  # surveyed before the memory runs short
+    name = "unet" if hasattr(pipe, "unet") else "transformer"
+    doubled = wanted[0].cost.forwards // kind.steps
+
+    def full(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        rows = len(next(v for v in (*given, *named.values()) if hasattr(v, "__len__")))
+        if rows > most * doubled:
+            raise torch.OutOfMemoryError("out of memory")
+
+    handle = getattr(pipe, name).register_forward_pre_hook(full, with_kwargs=True)
+    rows = begun(play, kind)
+    handle.remove()
+    assert play.pipeline.width == (1 if most == 1 else 2)  # type: ignore[attr-defined]
+    for made, once in zip(rows, wanted, strict=True):
+        assert made.cost == once.cost
+        assert np.abs(made.pixels.astype(int) - once.pixels).max() <= 1
+
+
+def test_a_callback_of_the_user_ends_the_search(loaded: Callable[[Kind], Any]) -> None:
+    kind = KINDS["sd15"]
+    seen: list[int] = []
+
+    def callback(pipe: Any, index: int, _: Any, given: dict[str, Any]) -> dict[str, Any]:
+        seen.append(index)
+        pipe._interrupt = len(seen) == 6
+        return {}
+
+    arguments = {**kind.arguments, "callback_on_step_end": callback}
+    play = player(loaded(kind), kind, arguments=arguments)
+    begun(play, kind)
+    assert seen == list(range(kind.steps))
+    with pytest.raises(Stop):
+        begun(play, kind)
+
+
+def test_what_is_not_known_of_a_scheduler_is_refused_before_anything_is_spent(
+    loaded: Callable[[Kind], Any],
+) -> None:
+    from diffusers.schedulers.scheduling_pndm import PNDMScheduler
+
+    kind = KINDS["sd15"]
+    pipe = loaded(kind)
+    before = pipe.scheduler
+    pipe.scheduler = PNDMScheduler.from_config(before.config, skip_prk_steps=True)
+    try:
+        play = player(pipe, kind)
+        whole = begun(play, kind)
+        assert whole[0].cost.nfe == kind.steps + 1
+        rows, handle = rows_given(pipe)
+        with pytest.raises(UserError, match="PNDMScheduler cannot begin in the middle"):
+            play.pipeline.price(
+                play.ask(Continue(whole[0].candidate, Gaussian(9), rewind=2), prompts(kind)[0])
+            )
+        handle.remove()
+        assert rows == []
+    finally:
+        pipe.scheduler = before

@@ -1,0 +1,214 @@
+"""Which published files each verifier needs, where they lie on the disk, and how they are read.
+
+Nothing here downloads: ``noise-search prefetch SPEC`` does.  Torch files are read as weights alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from noise_search.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from noise_search.verifiers.models import Place
+
+__all__ = [
+    "DEFAULTS",
+    "Published",
+    "checksum",
+    "fill",
+    "find_folder",
+    "has",
+    "is_path",
+    "needed",
+    "on_disk",
+    "read_state",
+    "settled",
+]
+
+
+@dataclass(frozen=True)
+class Published:
+    """Files of one repository of the hub.
+
+    Attributes:
+        repository: as ``org/name``.
+        files: what has to be there.
+        licence: of the weights.
+        also: other names under which older tools have fetched the same files.
+        more: patterns of what is fetched beside them, where it is there.
+    """
+
+    repository: str
+    files: tuple[str, ...]
+    licence: str
+    also: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
+
+
+_TOKENIZER = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json")
+_MODEL = ("*.safetensors", "*.safetensors.index.json", "*processor_config.json", *_TOKENIZER)
+BERT = Published(
+    "google-bert/bert-base-uncased", ("vocab.txt",), "Apache-2.0", ("bert-base-uncased",)
+)
+LAION_H = Published(
+    "laion/CLIP-ViT-H-14-laion2B-s32B-b79K", ("preprocessor_config.json",), "MIT", more=_TOKENIZER
+)
+
+DEFAULTS: Mapping[str, tuple[Published, ...]] = {
+    "hps": (Published("xswu/HPSv2", ("HPS_v2_compressed.pt",), "Apache-2.0"),),
+    "hps:v2.1": (Published("xswu/HPSv2", ("HPS_v2.1_compressed.pt",), "Apache-2.0"),),
+    "image-reward": (
+        Published(
+            "zai-org/ImageReward",
+            ("ImageReward.pt", "med_config.json"),
+            "Apache-2.0",
+            ("THUDM/ImageReward",),
+        ),
+        BERT,
+    ),
+    "pick": (
+        Published("yuvalkirstain/PickScore_v1", ("config.json",), "MIT", more=_MODEL),
+        LAION_H,
+    ),
+    "self:clip": (Published("openai/clip-vit-base-patch32", ("config.json",), "MIT", more=_MODEL),),
+    "self:dino": (Published("facebook/dino-vitb16", ("config.json",), "Apache-2.0", more=_MODEL),),
+}
+"""By name and, where a name stands for several models, target; the model itself comes first."""
+
+
+def needed(name: str, target: str | None = None) -> tuple[Published, ...]:
+    """What a spec reads from the hub's cache: its defaults, or the repository that it names.
+
+    >>> [p.repository for p in needed("pick", "./folder")]
+    []
+    >>> needed("vqa", "org/model")[0].repository
+    'org/model'
+
+    Args:
+        name: of the verifier.
+        target: what stands behind the colon.
+    """
+    key = name if target is None else f"{name}:{target}"
+    if key in DEFAULTS or target is None:
+        return DEFAULTS.get(key, ())
+    if is_path(target):
+        return ()
+    [*first] = DEFAULTS.get(name, ())
+    files = first[0].files if first else ("config.json",)
+    named = Published(target, files, "unknown", more=_MODEL)
+    return (named, *first[1:])
+
+
+def is_path(where: str) -> bool:
+    """Whether a target names a file or folder, and not a repository of the hub."""
+    return where[0] in "./~" or where.count("/") != 1 or Path(where).expanduser().exists()
+
+
+def on_disk(published: Published, revision: str | None = None) -> Path | None:
+    """The folder in the hub's cache that holds these files, or None where one is missing."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    for repository in (published.repository, *published.also):
+        try:
+            found = snapshot_download(repository, revision=revision, local_files_only=True)
+        except (HFValidationError, LocalEntryNotFoundError):
+            continue
+        if has(Path(found), published.files):
+            return Path(found)
+    return None
+
+
+def has(folder: Path, files: Sequence[str]) -> bool:
+    """Whether all of the files are in the folder."""
+    return all((folder / file).is_file() for file in files)
+
+
+def find_folder(published: Published, key: str, revision: str | None = None) -> Path:
+    """The folder in the hub's cache that holds these files.
+
+    Args:
+        published: what is looked for.
+        key: the spec that needs it, for the error.
+        revision: a branch, tag or commit; the main branch by default.
+
+    Raises:
+        UserError: a file is not on the disk.
+    """
+    folder = on_disk(published, revision)
+    if folder is None:
+        at = "" if revision is None else f" at {revision}"
+        raise UserError(
+            f"verifier {key}: {' and '.join(published.files)} of {published.repository}{at} "
+            f"are not on the disk; noise-search prefetch '{key}' fetches them"
+        )
+    return folder
+
+
+def checksum(files: Sequence[Path]) -> str:
+    """Sixteen hexadecimal digits that tell the contents of some files, in order."""
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a torch file by name; those of a training checkpoint's ``state_dict``.
+
+    Raises:
+        UserError: it is not a file of weights alone.
+    """
+    import torch
+
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever torch raises at a file that others wrote
+        said = " ".join(str(error).split()[:30]) or repr(error)
+        raise UserError(f"{path.name} is not a file of weights: {said}") from error
+    state = found.get("state_dict", found) if isinstance(found, dict) else found
+    if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
+        raise UserError(f"{path.name} is not a file of weights: expected tensors by name")
+    return state
+
+
+def fill(module: nn.Module, state: Mapping[str, Tensor], file: str) -> None:
+    """Put weights into a module, each into its place and none beside.
+
+    Args:
+        module: gets them.
+        state: tensors by the module's own names.
+        file: where they come from, for the error.
+
+    Raises:
+        UserError: weights are missing, unexpected, or of another shape.
+    """
+    own = module.state_dict()
+    missing, strange = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    if missing:
+        raise UserError(f"{file} lacks {_some(missing)}")
+    if strange:
+        raise UserError(f"{file} has {_some(strange)}, which the model does not know")
+    for name, tensor in own.items():
+        if tensor.shape != state[name].shape:
+            found, expected = tuple(state[name].shape), tuple(tensor.shape)
+            raise UserError(f"{file}: {name} is {found}, expected {expected}")
+    module.load_state_dict(dict(state))
+
+
+def settled(module: Any, place: Place) -> Any:
+    """A module ready to judge: on its device, of its number type, without gradients."""
+    return module.eval().requires_grad_(False).to(place.device, place.torch_dtype)
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{rest}"
