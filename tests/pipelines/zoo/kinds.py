@@ -10,7 +10,7 @@ from tests.pipelines.zoo.unets import UNETS
 from tests.pipelines.zoo.videos import VIDEOS
 
 UNLIKE = frozenset({"auraflow", "kandinsky3", "lumina2", "sana-sprint", "sdxl-turbo"})
-"""Kinds whose random weights cannot be run yet, or do not listen to prompt or time as they should."""
+"""Kinds whose random weights cannot be run yet, or hardly listen to prompt or time."""
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
