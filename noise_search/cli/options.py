@@ -46,6 +46,15 @@ Model = Annotated[
         "What generates: shapes (default), arithmetic, hf:./folder.",
     ),
 ]
+Pipeline = Annotated[
+    list[str] | None,
+    _flag(
+        "--set",
+        "KEY=VALUE",
+        WHAT,
+        "An argument of the pipeline's call, as in pipeline.height=768; may be repeated.",
+    ),
+]
 Search = Annotated[
     str | None,
     _flag(

@@ -14,7 +14,14 @@ from noise_search.noise import digest
 from noise_search.problem import Prompt
 from noise_search.specs import split_top
 from noise_search.study.prompts import prompts_of, read_prompts
-from noise_search.study.settings import Settings, checked, no_switch, read_config
+from noise_search.study.settings import (
+    Settings,
+    checked,
+    no_switch,
+    read_config,
+    read_value,
+    shown,
+)
 
 RUNS = Path("runs")
 """Where runs without a folder of their own are kept."""
@@ -154,6 +161,8 @@ def _keys(
         values["prompts"] = config.parent / values["prompts"]
     if "prompt" in flags or "prompts" in flags:
         values = {k: v for k, v in values.items() if k not in ("prompt", "prompts")}
+    if "pipeline" in flags:
+        flags["pipeline"] = _merged(values.get("pipeline"), _assigned(flags["pipeline"]))
     values |= flags
     known = [*kind.model_fields, *(k for k in Settings.model_fields if k not in without)]
     for key in values:
@@ -162,6 +171,29 @@ def _keys(
     keys = checked(kind, {k: v for k, v in values.items() if k in kind.model_fields})
     settings = Settings.of({k: v for k, v in values.items() if k not in kind.model_fields})
     return keys, complete(settings)
+
+
+def _assigned(words: Sequence[str]) -> dict[str, Any]:
+    """Arguments of a pipeline's call from `pipeline.KEY=VALUE`; values are those of YAML.
+
+    Raises:
+        UserError: a word is not of that form.
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        name, mark, text = word.partition("=")
+        group, dot, key = name.strip().partition(".")
+        if not mark or not dot or group != "pipeline" or not key.isidentifier():
+            raise UserError(f"set: {shown(word)!r} is not of the form pipeline.KEY=VALUE")
+        if key in found:
+            raise UserError(f"set: pipeline.{key} is given twice")
+        found[key] = read_value(text, f"pipeline.{key}")
+    return found
+
+
+def _merged(before: object, after: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a file with those of flags on top."""
+    return {**(before if isinstance(before, dict) else {}), **after}
 
 
 def _unknown(key: str, known: Sequence[str]) -> str:

@@ -241,6 +241,21 @@ def read_config(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in mapping.items()}
 
 
+def read_value(text: str, key: str) -> Any:
+    """One value as YAML has it; no tags, no aliases.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        _check_tokens(Path(key), text)
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except UserError:
+        raise
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise UserError(f"{key}={shown(text)}: not a value") from None
+
+
 def _check_tokens(path: Path, text: str) -> None:
     """Refuse what could grow when it is expanded, or takes long to read."""
     depth = 0

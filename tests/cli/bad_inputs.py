@@ -31,6 +31,7 @@ VALUES: Mapping[str, tuple[str, ...]] = {
         "abc", "-1", "1.5", "nan", "inf", "", " ", "true", "1e3", "0x10", "[1]", "🔥",
         "9223372036854775808", "9" * 5000,
     ),
+    "--set": ("x=1", "height=3", "pipeline=3", "pipeline.a b=1", "pipeline.height", "", "=", "."),
     "--steps": ("0", "-3", "10001", "1001", "2.5", "x", "", "nan", "None"),
     "--search-steps": ("0", "-1", "9", "99999", "abc", "1.1", ""),
     "--guidance-scale": ("-1", "101", "nan", "inf", "-inf", "x", "", "1e309"),

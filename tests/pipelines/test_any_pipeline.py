@@ -25,7 +25,7 @@ EVERY = [
     for kind in KINDS.values()
 ]
 each_kind = pytest.mark.parametrize("kind", EVERY)
-few = pytest.mark.parametrize("kind", [KINDS["sd15"], KINDS["flux"]], ids=str)
+few = pytest.mark.parametrize("kind", [KINDS["sd15"], KINDS["flux"]], ids=["sd15", "flux"])
 
 
 @pytest.fixture(scope="module")
