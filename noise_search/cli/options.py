@@ -43,7 +43,7 @@ Model = Annotated[
         "--model",
         "SPEC",
         WHAT,
-        "What generates: shapes (default), arithmetic, hf:./folder.",
+        "What generates: shapes (default), arithmetic, or a folder of diffusers or transformers.",
     ),
 ]
 Pipeline = Annotated[

@@ -153,6 +153,7 @@ def _keys(
     kind: type[K], given: Mapping[str, Any], config: Path | None, without: Sequence[str] = ()
 ) -> tuple[K, Settings]:
     """Flags over configuration over defaults, told apart."""
+    from noise_search.pipelines.files import model_spec
     from noise_search.study.bench import complete
 
     values = {} if config is None else read_config(config)
@@ -164,6 +165,8 @@ def _keys(
     if "pipeline" in flags:
         flags["pipeline"] = _merged(values.get("pipeline"), _assigned(flags["pipeline"]))
     values |= flags
+    if isinstance(values.get("model"), str) and values["model"].strip():
+        values["model"] = model_spec(values["model"])
     known = [*kind.model_fields, *(k for k in Settings.model_fields if k not in without)]
     for key in values:
         if key not in known:
