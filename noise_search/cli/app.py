@@ -190,6 +190,14 @@ def train_prm(
 
 
 @app.command()
+def prefetch(specs: o.Specs, revision: o.Revision = None) -> None:
+    """Fetch models and verifiers from the hub: a run itself never downloads."""
+    from noise_search.cli.prefetch import run_prefetch
+
+    run_prefetch(specs, revision)
+
+
+@app.command()
 def demo(out: o.Out = None, workers: o.Workers = None, quiet: o.Quiet = False) -> None:
     """See what a search is good for, in at most 90 seconds on two cores."""
     from noise_search.cli.commands import run_demo

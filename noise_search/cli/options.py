@@ -55,6 +55,13 @@ Pipeline = Annotated[
         "An argument of the pipeline's call, as in pipeline.height=768; may be repeated.",
     ),
 ]
+Specs = Annotated[
+    list[str],
+    typer.Argument(metavar="SPEC...", help="Models (ORG/NAME) and verifiers (image-reward)."),
+]
+Revision = Annotated[
+    str | None, _flag("--revision", "NAME", RUN, "A commit, tag or branch; a commit pins it.")
+]
 Search = Annotated[
     str | None,
     _flag(
