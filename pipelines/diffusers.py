@@ -20,6 +20,7 @@ from noise_search.budget import ZERO, Cost
 from noise_search.errors import UserError, out_of_memory
 from noise_search.health import image_problem
 from noise_search.noise import Book, Name, Tensors
+from noise_search.pipelines.arguments import recorded
 from noise_search.pipelines.calls import arguments_of, check_call, denoisers, pictures_of
 from noise_search.pipelines.draws import drawing, invoked
 from noise_search.pipelines.embeddings import Apart, Embeddings
@@ -128,7 +129,9 @@ class DiffusersPipeline(Staged[Tensor]):
             "width": self.width,
             "fast": self.fast,
             "eta": self.eta,
-            "arguments": {key: str(value) for key, value in sorted(self.arguments.items())},
+            "arguments": {
+                key: recorded(value, key) for key, value in sorted(self.arguments.items())
+            },
         }
 
     @cached_property

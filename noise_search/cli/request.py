@@ -15,6 +15,7 @@ from noise_search.problem import Prompt
 from noise_search.specs import split_top
 from noise_search.study.prompts import prompts_of, read_prompts
 from noise_search.study.settings import (
+    BY_HAND,
     Settings,
     checked,
     no_switch,
@@ -157,6 +158,9 @@ def _keys(
     from noise_search.study.bench import complete
 
     values = {} if config is None else read_config(config)
+    for key in BY_HAND:
+        if key in values:
+            raise UserError(f"{key}: a file cannot say this; it is an argument of search()")
     flags = {key: value for key, value in given.items() if value is not None}
     if config is not None and isinstance(values.get("prompts"), str):
         values["prompts"] = config.parent / values["prompts"]

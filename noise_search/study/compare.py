@@ -125,7 +125,7 @@ def resume_comparison(
     """
     return compare(
         read_prompts(out, head.get("prompts")),
-        Settings.of({key: head[key] for key in head if key in Settings.model_fields}),
+        Settings.recorded({key: head[key] for key in head if key in Settings.model_fields}),
         head["searches"],
         head["budgets"],
         head["seeds"],

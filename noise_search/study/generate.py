@@ -333,4 +333,4 @@ def resume(
     if "rollouts" in head:
         raise UserError(f"{out} holds the rollouts of a training; go on with the same train-prm")
     prompts = read_prompts(out, head.pop("prompts", None))
-    return generate(prompts, Settings.of(head), out, workers=workers, watch=watch)
+    return generate(prompts, Settings.recorded(head), out, workers=workers, watch=watch)

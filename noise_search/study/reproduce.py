@@ -62,7 +62,7 @@ def reproduce(
 def _again(record: Mapping[str, Any], was: Any | None, pipe: Any) -> Reproduction:
     from noise_search.study.bench import options_of
 
-    settings = Settings.of(record["settings"])
+    settings = Settings.recorded(record["settings"])
     book = Book(Recipe.read(line) for line in record["recipes"])
     known = {k: v for k, v in record["candidate"].items() if k != "text"}  # it is made again
     candidate = read_candidate(known, book)
