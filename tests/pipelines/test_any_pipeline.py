@@ -166,6 +166,19 @@ def test_a_callback_of_the_user_ends_the_search(loaded: Callable[[Kind], Any]) -
         begun(play, kind)
 
 
+def test_equal_runs_have_equal_records_of_objects(loaded: Callable[[Kind], Any]) -> None:
+    kind = KINDS["sd15-img2img"]
+    pipe = loaded(kind)
+    image = kind.arguments["image"]
+    other = {**kind.arguments, "image": image.copy()}
+    [one, two] = [player(pipe, kind, arguments=a).pipeline for a in (kind.arguments, other)]
+    assert one.describe()["arguments"] == two.describe()["arguments"]
+    image = image.copy()
+    image.putpixel((0, 0), (1, 2, 3))
+    [three] = [player(pipe, kind, arguments={**other, "image": image}).pipeline]
+    assert one.describe()["arguments"] != three.describe()["arguments"]
+
+
 def test_what_is_not_known_of_a_scheduler_is_refused_before_anything_is_spent(
     loaded: Callable[[Kind], Any],
 ) -> None:
