@@ -220,7 +220,7 @@ def test_the_built_in_model(text: str, dtype: Any, capfd: pytest.CaptureFixture[
     assert np.asarray(made.pixels).shape == (32, 32, 3)
     assert capfd.readouterr() == ("", "")
     assert load(text, options(guidance_scale=5.0)).describe()["arguments"] == {
-        "guidance_scale": "5.0"
+        "guidance_scale": 5.0
     }
 
 
