@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from noise_search.errors import UserError, nearest
 from noise_search.problem import Prompt
 
-__all__ = ["arguments_of", "check_call", "denoisers", "pictures_of"]
+__all__ = ["arguments_of", "check_call", "denoisers", "labelled", "pictures_of"]
 
 _OURS = frozenset(
     {
@@ -72,6 +72,11 @@ def denoisers(pipe: Any) -> list[str]:
     return found
 
 
+def labelled(pipe: Any) -> bool:
+    """Whether a pipeline is told classes, and not texts."""
+    return "prompt" not in inspect.signature(type(pipe).__call__).parameters
+
+
 def arguments_of(pipe: Any, prompts: Sequence[Prompt]) -> dict[str, Any]:
     """What prompts are to a pipeline: texts, or labels of classes by number or name.
 
@@ -83,7 +88,7 @@ def arguments_of(pipe: Any, prompts: Sequence[Prompt]) -> dict[str, Any]:
     if negative[0] is not None and "negative_prompt" not in parameters:
         raise UserError(f"{name} takes no negative prompt")
     without = {} if negative[0] is None else {"negative_prompt": negative}
-    if "prompt" in parameters:
+    if not labelled(pipe):
         return {"prompt": [prompt.text for prompt in prompts], **without}
     if "class_labels" in parameters:
         return {"class_labels": [_label(pipe, prompt.text) for prompt in prompts], **without}

@@ -9,31 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from noise_search.pipelines.solvers import Solver
+from noise_search.pipelines.solvers import Loop, Solver
 from noise_search.samplers.convert import Parts
 from noise_search.samplers.path import Level, linear, variance_exploding, variance_preserving
 
-__all__ = ["Loop", "Path", "Proof", "draws_noise", "proved", "reading", "stages_to_loop"]
+__all__ = ["Path", "Proof", "draws_noise", "proved", "reading", "stages_to_loop"]
 
 _SIDE = 64  # of the square on which a reading is proved
 _EXACT, _NEARLY = 1e-2, 6e-2  # relative errors allowed: of an ODE's points, of a spread
-
-
-class Loop(NamedTuple):
-    """The steps a pipeline's loop makes on its scheduler's grid.
-
-    Attributes:
-        times: the timestep of each.
-        first: place of the first of them on the grid.
-    """
-
-    times: tuple[float, ...]
-    first: int
 
 
 @dataclass(frozen=True)
@@ -203,7 +191,7 @@ def proved(make: Callable[[], Solver], loop: Loop, paths: Sequence[Path], steps:
             middle = sorted({bounds[1], bounds[steps // 2], bounds[-2]} - {0, bounds[-1]})
             cold = all(trial.keeps(*trial.runs(b), bounds[-1:]) for b in middle)
             return Proof(path, cold, trial.draws(calm, random))
-    return Proof(None, False, _draws_alone(make, loop))
+    return Proof(None, False, bool(_draws(make, loop)))
 
 
 class _Trial:
@@ -280,16 +268,9 @@ def step_alone(
         earlier: the x0 of the step before, for schedulers that want it handed back.
         noise: what the step may draw.
     """
-    inner = solver.inner
-    times = inner.timesteps[loop.first : loop.first + len(loop.times)]
-    if str(getattr(inner.config, "variance_type", "")).startswith("learned"):
-        out = torch.cat([out, torch.zeros_like(out)], dim=1) if out.shape == x.shape else out
-    if hasattr(inner, "scale_model_input"):
-        inner.scale_model_input(x, times[index])
-    given: dict[str, Any] = {"model_output": out, "timestep": times[index], "sample": x}
-    if solver.takes_earlier:
-        given |= {"old_pred_original_sample": earlier}
-        given |= {"timestep_back": times[index - 1] if index else None}
+    if str(getattr(solver.inner.config, "variance_type", "")).startswith("learned"):
+        out = torch.cat([out, torch.zeros_like(out)], dim=1)
+    given = solver.arguments(loop, index, out, x, earlier)
     answer = solver.step(noise, **given, return_dict=False)
     return answer[0], answer[1] if solver.takes_earlier else None
 
@@ -300,32 +281,23 @@ def draws_noise(scheduler: Any) -> bool | None:
     for extra in ({}, {"mu": 1.0}):
         try:
             solver.inner.set_timesteps(4, **extra)
-            break
         except (TypeError, ValueError):
             continue
-    else:
-        return None
-    loop = Loop(tuple(float(t) for t in solver.inner.timesteps), 0)
-    x = torch.full((1, 4, 8, 8), 0.5).to(solver.inner.timesteps.device)
+        loop = Loop(tuple(float(t) for t in solver.inner.timesteps), 0)
+        return _draws(lambda: Solver(solver.inner), loop)
+    return None
+
+
+def _draws(make: Callable[[], Solver], loop: Loop) -> bool | None:
+    """Whether noise makes a difference to the first step; None where it cannot be made alone."""
+    x = torch.full((1, 4, 8, 8), 0.5).to(make().inner.timesteps.device)
 
     def stepped(noise: Tensor) -> Tensor:
-        made = Solver(solver.inner)
-        made.stand(0)
-        return step_alone(made, loop, 0, x, x, None, [noise, noise])[0]
+        solver = make()
+        solver.stand(loop.first)
+        return step_alone(solver, loop, 0, x, x, None, [noise, noise])[0]
 
     try:
         return not torch.equal(stepped(torch.zeros_like(x)), stepped(torch.ones_like(x)))
     except (TypeError, ValueError, RuntimeError):
         return None
-
-
-def _draws_alone(make: Callable[[], Solver], loop: Loop) -> bool:
-    """Whether the steps of a scheduler whose path is unknown draw noise."""
-    solver, x = make(), torch.zeros(1, 4, 8, 8)
-    x = x.to(solver.inner.timesteps.device)
-    solver.stand(loop.first)
-    try:
-        step_alone(solver, loop, 0, x, x, None, [x, x])
-    except (TypeError, ValueError, RuntimeError):
-        return False
-    return solver.drew

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from noise_search.errors import Stop, UserError
-from noise_search.pipelines.solvers import Solver
+from noise_search.pipelines.solvers import MEMORY, Solver
 from noise_search.pipelines.standins import Halt
 from noise_search.pipelines.survey import Plan
 from noise_search.samplers.ddim import ddim_step
 
-__all__ = ["OUT", "Slice", "Wanted", "transition"]
+__all__ = ["Slice", "Wanted", "left"]
 
 OUT, EARLIER = "out", "earlier"
 """Parts of a state: what the model said, and the x0 before it where a scheduler wants it back."""
@@ -174,6 +174,35 @@ class Slice:
         earlier = given.get("old_pred_original_sample")
         found = self.solver.remember(sample)
         return found if earlier is None else {**found, EARLIER: earlier.clone()}
+
+
+def left(
+    scheduler: Solver,
+    plan: Plan,
+    index: int,
+    state: Mapping[str, Tensor],
+    eta: float,
+    noise: Tensor,
+) -> dict[str, Tensor]:
+    """The state after a random step, from what came before it: the step is made with a noise.
+
+    Args:
+        scheduler: as the pipeline has set it up.
+        plan: how the pipeline walks this schedule.
+        index: of the step.
+        state: of a batch.
+        eta: how random the step is, where it is ours.
+        noise: like the sample.
+    """
+    solver = Solver(scheduler.inner)
+    solver.began()
+    solver.recall({k: v for k, v in state.items() if k.startswith(MEMORY)}, noise.device)
+    solver.stand(plan.loop.first + index)
+    given = solver.arguments(plan.loop, index, state[OUT], state["x"], state.get(EARLIER))
+    wanted = Wanted(index, index + 1, index + 1, False, False, eta, random=True)
+    answer, _ = transition(solver, plan, index, given, wanted, noise)
+    found = {"x": answer[0], **solver.remember(answer[0])}
+    return {**found, EARLIER: answer[1]} if solver.takes_earlier else found
 
 
 def transition(

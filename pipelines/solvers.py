@@ -12,7 +12,7 @@ import copy
 import inspect
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,13 +20,25 @@ from torch import Tensor
 
 from noise_search.pipelines.draws import drawing
 
-__all__ = ["MEMORY", "Solver", "joined", "rows_of"]
+__all__ = ["MEMORY", "Loop", "Solver", "joined", "rows_of"]
 
 MEMORY = "memory"
 """The part of a state that holds a solver's memory; its arrays are `memory.0`, `memory.1`, ..."""
 
 _PLACE = ("_step_index", "_begin_index")
 """Attributes that say where on the grid a scheduler stands: known without being kept."""
+
+
+class Loop(NamedTuple):
+    """The steps a pipeline's loop makes on its scheduler's grid.
+
+    Attributes:
+        times: the timestep of each.
+        first: place of the first of them on the grid.
+    """
+
+    times: tuple[float, ...]
+    first: int
 
 
 class Solver:
@@ -45,7 +57,6 @@ class Solver:
         self._signature = inspect.signature(self.inner.step)
         self.takes_eta = "eta" in self._signature.parameters
         self.takes_earlier = "old_pred_original_sample" in self._signature.parameters
-        self.drew = False
 
     def began(self) -> None:
         """Take note of how the scheduler is at the beginning of a path."""
@@ -59,7 +70,7 @@ class Solver:
 
     def step(self, noise: Sequence[Tensor], *args: Any, **kwargs: Any) -> Any:
         """The scheduler's own step; what it draws is `noise`, one array a draw."""
-        self._noise, self.drew = list(noise), False
+        self._noise = list(noise)
         try:
             return self.inner.step(*args, **kwargs)
         finally:
@@ -68,6 +79,27 @@ class Solver:
     def bind(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The arguments of a step by name: schedulers do not agree on the order."""
         return dict(self._signature.bind(*args, **kwargs).arguments)
+
+    def arguments(
+        self, loop: Loop, index: int, out: Tensor, x: Tensor, earlier: Tensor | None
+    ) -> dict[str, Any]:
+        """What a step outside of a pipeline is given; the scheduler is told of it, as it wants.
+
+        Args:
+            loop: the steps of the pipeline's loop.
+            index: of the step.
+            out: the model's output.
+            x: what the model saw.
+            earlier: the x0 of the step before, for schedulers that want it handed back.
+        """
+        times = self.inner.timesteps[loop.first : loop.first + len(loop.times)]
+        if hasattr(self.inner, "scale_model_input"):
+            self.inner.scale_model_input(x, times[index])
+        given: dict[str, Any] = {"model_output": out, "timestep": times[index], "sample": x}
+        if self.takes_earlier:
+            given["old_pred_original_sample"] = earlier
+            given["timestep_back"] = times[index - 1] if index else None
+        return given
 
     def remember(self, sample: Tensor) -> dict[str, Tensor]:
         """What the scheduler remembers now that it did not at the beginning.
@@ -105,7 +137,6 @@ class Solver:
         return ((k, v) for k, v in inner.items() if k not in _PLACE and k != "_internal_dict")
 
     def _draw(self, shape: Sequence[int], *_: Any, dtype: Any = None, **others: Any) -> Tensor:
-        self.drew = True
         noise = self._noise.pop(0) if self._noise else torch.zeros(tuple(shape))
         device = others.get("device")
         return noise.reshape(tuple(shape)).to(device=device, dtype=dtype)

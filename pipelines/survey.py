@@ -14,15 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from noise_search.pipelines.schedules import (
-    Loop,
-    Path,
-    Proof,
-    proved,
-    reading,
-    stages_to_loop,
-)
-from noise_search.pipelines.solvers import Solver
+from noise_search.pipelines.schedules import Path, Proof, proved, reading, stages_to_loop
+from noise_search.pipelines.solvers import Loop, Solver
 from noise_search.pipelines.standins import Halt
 
 __all__ = ["ROWS", "Drawn", "Plan", "Surveyor"]
@@ -148,12 +141,19 @@ class Surveyor:
         out = given["model_output"]
         # A guidance that is rescaled to a norm makes NaN of zeros.
         self._honest &= bool(((out == 0) | out.isnan()).all())
-        self._times.append(float(given["timestep"]))
+        # Some pipelines give the time of each row.
+        self._times.append(float(torch.as_tensor(given["timestep"]).flatten()[0]))
         self._rows.append(self._given // ROWS)
         self._given = 0
         if len(self._times) > 4 * self.steps + 16:
-            raise Halt
+            raise Halt("its loop takes too many steps")
         return sample, sample
+
+    @property
+    def whole(self) -> bool:
+        """Whether the loop came to the end of the grid; some leave out its last time."""
+        grid = self.solver.inner.timesteps
+        return bool(self._times) and self._place() + len(self._times) >= len(grid) - 1
 
     def plan(self) -> Plan:
         """What was seen.

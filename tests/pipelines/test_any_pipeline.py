@@ -16,6 +16,7 @@ from noise_search.pipelines.diffusers import DiffusersPipeline
 from noise_search.problem import Prompt
 from tests.pipelines.playing import Made, Player
 from tests.pipelines.zoo import KINDS, Kind, load
+from tests.pipelines.zoo.unets import CHECKED
 from tests.pipelines.zoo.warnings import KNOWN
 
 pytestmark = [*KNOWN]
@@ -147,6 +148,65 @@ def test_memory_that_does_not_suffice_halves_the_batch(
     for made, once in zip(rows, wanted, strict=True):
         assert made.cost == once.cost
         assert np.abs(made.pixels.astype(int) - once.pixels).max() <= 1
+
+
+def test_pictures_that_a_safety_checker_blanks_fail_with_that_reason(
+    loaded: Callable[[Kind], Any],
+) -> None:
+    play = player(loaded(CHECKED), CHECKED)
+    for made in begun(play, CHECKED):
+        assert made.played.failure == "the pipeline's safety checker blanked it"
+        assert made.cost.nfe == CHECKED.steps
+    assert play.pipeline.pipe.safety_checker is not None  # type: ignore[attr-defined]
+
+
+@few
+@pytest.mark.parametrize("first", [0, 2])
+def test_a_row_that_breaks_at_a_step_fails_alone(
+    kind: Kind, first: int, loaded: Callable[[Kind], Any]
+) -> None:
+    pipe = loaded(kind)
+    wanted = begun(player(pipe, kind), kind)
+    play = player(pipe, kind)
+    play.pipeline.price(play.ask(Start(Gaussian(1)), prompts(kind)[0]))  # surveyed in peace
+    calls = iter(range(1000))
+
+    def broken(_: Any, given: Any, answer: Any) -> Any:
+        out = answer[0].clone()
+        out[1] = float("nan") if next(calls) >= first else out[1]
+        return (out, *answer[1:])
+
+    name = "unet" if hasattr(pipe, "unet") else "transformer"
+    handle = getattr(pipe, name).register_forward_hook(broken)
+    good, bad = begun(play, kind)
+    handle.remove()
+    assert bad.played.failure == "latents are not finite"
+    assert np.array_equal(good.pixels, wanted[0].pixels)
+    assert [good.cost, bad.cost] == [m.cost for m in wanted]
+
+
+@few
+def test_memory_that_does_not_suffice_to_decode_halves_that_alone(
+    kind: Kind, loaded: Callable[[Kind], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = loaded(kind)
+    wanted = begun(player(pipe, kind), kind)
+    decode = pipe.vae.decode
+
+    def full(latents: torch.Tensor, *args: Any, **named: Any) -> Any:
+        if len(latents) > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return decode(latents, *args, **named)
+
+    monkeypatch.setattr(pipe.vae, "decode", full)
+    play = player(pipe, kind)
+    rows, handle = rows_given(pipe)
+    found = begun(play, kind)
+    handle.remove()
+    assert sum(rows) == sum(m.cost.forwards for m in wanted)  # nothing is evaluated twice
+    for made, once in zip(found, wanted, strict=True):
+        assert np.abs(made.pixels.astype(int) - once.pixels).max() <= 1
+    assert play.pipeline.width == WIDTH  # type: ignore[attr-defined]
 
 
 def test_a_callback_of_the_user_ends_the_search(loaded: Callable[[Kind], Any]) -> None:

@@ -11,7 +11,7 @@ from tests.pipelines.zoo.flows import flow
 from tests.pipelines.zoo.kind import Kind
 from tests.pipelines.zoo.tokenizing import bert_tokenizer, t5_tokenizer
 from tests.pipelines.zoo.vaes import kl_vae
-from tests.pipelines.zoo.weights import build
+from tests.pipelines.zoo.weights import build, louder
 
 library: Any = diffusers
 
@@ -100,22 +100,23 @@ def hunyuandit() -> Any:
 
 def auraflow() -> Any:
     tokenizer = t5_tokenizer()
+    transformer = build(
+        lambda: library.AuraFlowTransformer2DModel(
+            sample_size=8,
+            num_mmdit_layers=2,
+            num_single_dit_layers=1,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            joint_attention_dim=16,
+            caption_projection_dim=16,
+            pos_embed_max_size=64,
+        )
+    )
     return library.AuraFlowPipeline(
         tokenizer=tokenizer,
         text_encoder=t5(tokenizer, multilingual=True),
         vae=kl_vae(scaling=0.13025),
-        transformer=build(
-            lambda: library.AuraFlowTransformer2DModel(
-                sample_size=8,
-                num_mmdit_layers=2,
-                num_single_dit_layers=1,
-                attention_head_dim=8,
-                num_attention_heads=2,
-                joint_attention_dim=16,
-                caption_projection_dim=16,
-                pos_embed_max_size=64,
-            )
-        ),
+        transformer=louder(transformer, "joint_transformer_blocks.0.attn.add_v_proj", 8.0),
         scheduler=flow(shift=1.73),
     )
 

@@ -27,8 +27,8 @@ def clip_pictures(side: int = 32) -> Any:
     )
 
 
-def checker(threshold: float = 0.0) -> Any:
-    """Stable Diffusion's checker, one of whose concepts every other picture resembles."""
+def checker() -> Any:
+    """Stable Diffusion's checker, to which every picture resembles a concept to be blanked."""
     sizes = {
         "hidden_size": 16,
         "intermediate_size": 32,
@@ -41,4 +41,6 @@ def checker(threshold: float = 0.0) -> Any:
         vision_config={**sizes, "image_size": 32, "patch_size": 8},
         projection_dim=8,
     )
-    return build(lambda: StableDiffusionSafetyChecker(config), seed=5)
+    made = build(lambda: StableDiffusionSafetyChecker(config), seed=5)
+    made.concept_embeds_weights.data.fill_(-1.0)
+    return made

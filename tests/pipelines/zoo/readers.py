@@ -16,7 +16,7 @@ from tests.pipelines.zoo.tokenizing import (
     qwen_tokenizer,
 )
 from tests.pipelines.zoo.vaes import deep_compression, deep_vae, flux2_vae, qwen_vae
-from tests.pipelines.zoo.weights import build
+from tests.pipelines.zoo.weights import build, louder
 
 library: Any = diffusers
 
@@ -146,22 +146,23 @@ def sana_sprint() -> Any:
 
 def lumina2() -> Any:
     tokenizer = gemma_tokenizer()
+    transformer = build(
+        lambda: library.Lumina2Transformer2DModel(
+            sample_size=8,
+            in_channels=16,
+            hidden_size=24,
+            num_layers=2,
+            num_refiner_layers=1,
+            num_attention_heads=2,
+            num_kv_heads=1,
+            multiple_of=16,
+            axes_dim_rope=(4, 4, 4),
+            axes_lens=(300, 32, 32),
+            cap_feat_dim=16,
+        )
+    )
     return library.Lumina2Pipeline(
-        transformer=build(
-            lambda: library.Lumina2Transformer2DModel(
-                sample_size=8,
-                in_channels=16,
-                hidden_size=24,
-                num_layers=2,
-                num_refiner_layers=1,
-                num_attention_heads=2,
-                num_kv_heads=1,
-                multiple_of=16,
-                axes_dim_rope=(4, 4, 4),
-                axes_lens=(300, 32, 32),
-                cap_feat_dim=16,
-            )
-        ),
+        transformer=louder(transformer, "time_caption_embed.timestep_embedder", 8.0),
         scheduler=flow(shift=6.0),
         vae=deep_vae(scaling=0.3611, shift=0.1159),
         text_encoder=language_model("Gemma2", tokenizer),
@@ -212,7 +213,12 @@ READERS = [
     ),
     Kind("z-image", z_image, {**GUIDED, "max_sequence_length": 48}),
     Kind("sana", sana, {**SANA, **UNTOLD, "guidance_scale": 4.0}),
-    Kind("sana-sprint", sana_sprint, {**SANA, **UNTOLD, "guidance_scale": 4.5}, steps=3),
+    Kind(
+        "sana-sprint",
+        sana_sprint,
+        {**SANA, **UNTOLD, "guidance_scale": 4.5, "intermediate_timesteps": None},
+        steps=3,
+    ),
     Kind("lumina2", lumina2, {**GUIDED, "system_prompt": "Draw.", "max_sequence_length": 48}),
     Kind("cogview4", cogview4, {**GUIDED, "max_sequence_length": 32}),
 ]

@@ -77,12 +77,6 @@ def gemma_tokenizer() -> Any:
     return library.GemmaTokenizer(vocab=vocab, merges=[])
 
 
-def llama_tokenizer() -> Any:
-    """Llama's tokenizer: unknown 0, start 1, end 2."""
-    vocab = _numbered(["<unk>", "<s>", "</s>", "<pad>", "▁", "\n", *_letters()])
-    return library.LlamaTokenizer(vocab=vocab, merges=[], pad_token="<pad>")  # noqa: S106
-
-
 def glm_tokenizer() -> Any:
     """GLM's: pads on the left, and starts a text with two marks."""
     vocab = _numbered([*sorted(ByteLevel.alphabet()), "<|endoftext|>", "[gMASK]", "<sop>"])

@@ -108,25 +108,6 @@ def deep_compression() -> Any:
     return muted(vae)
 
 
-def movq() -> Any:
-    """The quantising autoencoder of Kandinsky 3."""
-    return muted(
-        build(
-            lambda: library.VQModel(
-                down_block_types=("DownEncoderBlock2D",) * 4,
-                up_block_types=("UpDecoderBlock2D",) * 4,
-                block_out_channels=(32,) * 4,  # its norms have 32 groups
-                layers_per_block=1,
-                latent_channels=4,
-                num_vq_embeddings=16,
-                vq_embed_dim=4,
-                norm_type="spatial",
-            ),
-            seed=3,
-        )
-    )
-
-
 @torch.no_grad()
 def muted(vae: Any) -> Any:
     """The same with a third of the contrast: random pictures would leave the range they have."""

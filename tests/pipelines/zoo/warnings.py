@@ -12,6 +12,10 @@ FILTERS: dict[str, str] = {
     "np.array(tensor) in diffusers' schedulers": (
         "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
     ),
+    # and wants more arguments of __array_wrap__ than torch's takes
+    "NumPy's functions of tensors in diffusers' schedulers": (
+        "ignore:__array_wrap__ must accept context and return_scalar:DeprecationWarning"
+    ),
     # Chroma takes FLUX's embedding of positions by its old name
     "FluxPosEmbed in diffusers' Chroma": "ignore:.*FluxPosEmbed.*:FutureWarning",
 }

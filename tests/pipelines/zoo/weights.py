@@ -34,6 +34,14 @@ def liven(model: Model, seed: int) -> Model:
     return model
 
 
+@torch.no_grad()
+def louder(model: Any, name: str, by: float) -> Any:
+    """The model with one of its parts multiplied, where little would hang on that part."""
+    for weight in model.get_submodule(name).parameters():
+        weight.mul_(by)
+    return model
+
+
 def _is_ones(weight: Tensor) -> bool:
     return bool((weight == 1).all())
 

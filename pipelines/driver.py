@@ -1,0 +1,217 @@
+"""Calls a pipeline with stand-ins in the place of its scheduler, denoiser and random numbers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from noise_search.errors import UserError, out_of_memory
+from noise_search.pipelines.calls import arguments_of, denoisers, pictures_of
+from noise_search.pipelines.draws import Draw, drawing, invoked
+from noise_search.pipelines.embeddings import Apart, Embeddings
+from noise_search.pipelines.slices import Slice
+from noise_search.pipelines.solvers import Solver
+from noise_search.pipelines.stages import Row
+from noise_search.pipelines.standins import Answers, Denoiser, Halt, Scheduler, Walker, in_place
+from noise_search.pipelines.survey import ROWS, Plan, Surveyor
+from noise_search.problem import Prompt
+
+__all__ = ["Driver"]
+
+_GUESSES = (1, 2, 0)
+"""Channels of a guessed answer for each of the sample's; 0 asks the denoiser."""
+_CALLBACK = "callback_on_step_end"
+
+
+class Driver:
+    """Drives a pipeline's call.
+
+    Args:
+        pipe: the pipeline.
+        arguments: further keywords of its call.
+        copies: rows that each prompt is encoded as.
+    """
+
+    def __init__(self, pipe: Any, arguments: Mapping[str, Any], copies: int) -> None:
+        self.pipe = pipe
+        self.arguments = arguments
+        self.kind = type(pipe).__name__
+        self._embeddings = Embeddings(copies)
+        self._answers: Answers = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the pipeline runs."""
+        return torch.device(self.pipe._execution_device)
+
+    def survey(self, steps: int, prompt: Prompt) -> tuple[Plan, Solver, int]:
+        """How the pipeline walks a schedule, learned from a call that evaluates nothing.
+
+        Returns:
+            The plan, the scheduler as the pipeline has set it up, and the rows that the denoiser
+            had to be asked for because its answers could not be guessed.
+
+        Raises:
+            UserError: the pipeline cannot be driven.
+        """
+        problem: Exception = UserError(f"{self.kind} cannot be driven")
+        for guess in _GUESSES:
+            surveyor = Surveyor(Solver(self.pipe.scheduler), steps)
+            try:
+                self._look(surveyor, prompt, guess)
+            except UserError:
+                raise
+            except Exception as error:  # decoding zeros may fail; the loop is what is looked at
+                problem = error
+                if not surveyor.whole:
+                    continue
+            try:
+                plan = surveyor.plan()
+            except ValueError as error:
+                problem = error
+                continue
+            solver = Solver(surveyor.solver.inner)
+            solver.began()
+            return plan, solver, surveyor.beside
+        if isinstance(problem, (TypeError, ValueError, Halt)):
+            raise UserError(f"{self.kind}: {problem}") from problem
+        raise problem
+
+    def _look(self, surveyor: Surveyor, prompt: Prompt, guess: int) -> None:
+        """Make the surveying call."""
+
+        def prepared(found: Any) -> Any:
+            surveyor.prepared = (found[0] if isinstance(found, tuple) else found).clone()
+            return found
+
+        with self._driven(surveyor, surveyor.draw, guess, prepared) as call:
+            call(**self._given([prompt] * ROWS, surveyor.steps, output="latent"))
+
+    def call(
+        self, part: Slice, prompts: Sequence[Prompt], rows: Sequence[Row[Tensor]] = ()
+    ) -> tuple[NDArray[Any], list[str | None]] | None:
+        """Call the pipeline over a slice; its pictures, unless it ends before them.
+
+        Args:
+            part: the slice.
+            prompts: of the batch.
+            rows: of the batch; none where latents are only to be shown.
+
+        Returns:
+            (rows, [frames,] height, width, 3) in [0, 1] and what is broken in each, or None.
+        """
+        begins = bool(rows) and part.wanted.begin == 0
+        noise = torch.stack([row.x for row in rows]) if begins and rows[0].fresh else None
+        entering = begins and noise is None
+
+        def prepared(found: Any) -> Any:
+            if not entering:
+                return found
+            return (part.x, *found[1:]) if isinstance(found, tuple) else part.x
+
+        given = self._given(prompts, part.plan.steps)
+        if _CALLBACK in self.arguments:
+            part.patient = True
+            given[_CALLBACK] = _calling_back(self.arguments[_CALLBACK], part)
+        problem: Exception = RuntimeError(f"{self.kind} cannot be driven")
+        for guess in _GUESSES:
+            draw = _giving(noise, part.plan, len(prompts))
+            try:
+                with self._driven(part, draw, guess, prepared) as call:
+                    return pictures_of(call(**given), len(prompts))
+            except Halt:
+                return None
+            except (UserError, Apart):
+                raise
+            except Exception as error:
+                # Outside of the slice an answer may have been guessed in a wrong shape.
+                if part.rows or out_of_memory(error) or part.wanted.begin == 0:
+                    raise
+                problem = error
+            finally:
+                self.pipe.maybe_free_model_hooks()
+        raise problem
+
+    @contextmanager
+    def _driven(
+        self, walker: Walker, draw: Draw, guess: int, prepared: Callable[[Any], Any]
+    ) -> Iterator[Callable[..., Any]]:
+        """Put the stand-ins in place for one call, and hand out what is to be called."""
+        pipe = self.pipe
+        stand_ins: dict[str, object] = {
+            **drawing(pipe, draw),
+            "scheduler": Scheduler(walker),
+            "_progress_bar_config": {"disable": True},
+        }
+        for name in denoisers(pipe):
+            stand_ins[name] = Denoiser(getattr(pipe, name), walker, self._answers, guess)
+        for name, part in pipe.components.items():
+            if name.startswith("controlnet") and callable(part):
+                stand_ins[name] = Denoiser(part, walker, self._answers, 0, counts=False)
+        encode = getattr(pipe, "encode_prompt", None)
+        if encode is not None:
+            stand_ins["encode_prompt"] = self._embeddings.remembering(encode)
+        prepare = stand_ins.get("prepare_latents", getattr(pipe, "prepare_latents", None))
+        if callable(prepare):
+            stand_ins["prepare_latents"] = _then(prepare, prepared)
+        # What is not finite fails by its own row's check.
+        with in_place(pipe, **stand_ins), np.errstate(all="ignore"):
+            yield invoked(pipe, draw)
+
+    def _given(self, prompts: Sequence[Prompt], steps: int, output: str = "np") -> dict[str, Any]:
+        """The keywords of a call. What else it draws is the same for all rows and in all calls."""
+        return {
+            **{k: v for k, v in self.arguments.items() if k != _CALLBACK},
+            **arguments_of(self.pipe, prompts),
+            "num_inference_steps": steps,
+            "generator": [torch.Generator("cpu").manual_seed(0) for _ in prompts],
+            "output_type": output,
+            "return_dict": False,
+        }
+
+
+def _giving(noise: Tensor | None, plan: Plan, count: int) -> Draw:
+    """Draws for a pipeline: its initial noise is the given one, all else equal in every row."""
+    drawn = 0
+
+    def draw(shape: Sequence[int], *_: Any, dtype: Any = None, **others: Any) -> Tensor:
+        nonlocal drawn
+        whole = tuple(shape)
+        initial = drawn == plan.ordinal and whole == (count, *plan.noise)
+        drawn += whole[:1] == (count,)
+        if initial and noise is not None:
+            return noise.to(device=others.get("device"), dtype=dtype)
+        values = torch.randn(whole[1:], generator=torch.Generator().manual_seed(0))
+        return values.expand(whole).to(device=others.get("device"), dtype=dtype).clone()
+
+    return draw
+
+
+def _then(function: Callable[..., Any], after: Callable[[Any], Any]) -> Callable[..., Any]:
+    """A function whose answer goes through another."""
+
+    def both(*args: Any, **kwargs: Any) -> Any:
+        return after(function(*args, **kwargs))
+
+    both.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    return both
+
+
+def _calling_back(callback: Callable[..., Any], part: Slice) -> Callable[..., Any]:
+    """The user's own callback, called for the steps that are really made."""
+
+    def call(pipe: Any, index: int, time: Any, given: dict[str, Any]) -> dict[str, Any]:
+        if not part.wanted.begin < part.index <= part.wanted.end:
+            return {}
+        changed = dict(callback(pipe, index, time, given) or {})
+        part.called_back(changed, bool(getattr(pipe, "_interrupt", False)))
+        return changed
+
+    return call
