@@ -322,8 +322,6 @@ def wrap(pipe: Any, options: Options) -> Pipeline:
     check_arguments(pipe, options.arguments)
     scale = options.guidance_scale
     guidance = {} if scale is None else {"guidance_scale": scale}
-    if options.preview != "vae":
-        raise UserError(f"preview={options.preview}: previews come from the pipeline's own vae")
     return DiffusersPipeline(
         pipe,
         options.book,

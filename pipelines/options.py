@@ -33,7 +33,6 @@ class Options:
         offload: what leaves the device while it is not used: whole models, or their parts.
         fast: do not pad short batches; results then depend on the batch in their last bits.
         arguments: further keywords of the pipeline's call.
-        preview: what shows an x0-prediction: "vae", "taesd", "taesd:DIR" or "small".
         trust_remote_code: whether code that lies with a model may run.
         text: how texts are written, where the model writes.
     """
@@ -50,7 +49,6 @@ class Options:
     offload: Offload | None = None
     fast: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    preview: str = "vae"
     trust_remote_code: bool = False
     text: TextOptions = field(default_factory=TextOptions)
 

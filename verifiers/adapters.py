@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +15,10 @@ from noise_search.problem import Sample, Score
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Checked", "Custom", "Matching", "picture"]
+__all__ = ["Checked", "Custom", "picture"]
 
 Pixels = NDArray[np.uint8]
 Function = Callable[[list[Any], str], Sequence[float]]
-
-
-class _Model(Protocol):
-    """What `Matching` needs of a model: `Clip` is one."""
-
-    @property
-    def version(self) -> str: ...
-
-    def similarity(self, images: Sequence[Pixels], prompts: Sequence[str]) -> list[float]: ...
 
 
 def picture(sample: Sample) -> Image.Image:
@@ -35,29 +26,6 @@ def picture(sample: Sample) -> Image.Image:
     from PIL import Image
 
     return Image.fromarray(np.asarray(sample.pixels, dtype=np.uint8))
-
-
-class Matching:
-    """How well a model finds pictures to match their prompts.
-
-    Args:
-        model: scores all pictures at once, each independent of the others.
-        name: the spec it was made from.
-    """
-
-    def __init__(self, model: _Model, name: str) -> None:
-        self.model = model
-        self.name = name
-
-    def score(self, samples: Sequence[Sample]) -> list[Score]:
-        """One score a sample, in order."""
-        pictures = [np.asarray(sample.pixels, dtype=np.uint8) for sample in samples]
-        prompts = [sample.prompt.text for sample in samples]
-        return [Score({self.name: value}) for value in self.model.similarity(pictures, prompts)]
-
-    def describe(self) -> dict[str, object]:
-        """What decides the scores, for the run's record."""
-        return {"class": type(self.model).__name__, "version": self.model.version}
 
 
 class Checked:

@@ -27,6 +27,7 @@ from noise_search.verifiers.clip_files import (
 )
 from noise_search.verifiers.models import Models, Place
 from noise_search.verifiers.pictures import Pixels, pixels_of
+from noise_search.verifiers.weights import checksum
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -65,13 +66,9 @@ class Encoder:
     @cached_property
     def version(self) -> str:
         """What decides the features: model, weights, preprocessing, number type, width."""
-        digest = hashlib.sha256()
-        for path in self._towers.files:
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
         dtype = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}[self.place.dtype]
         return (
-            f"{self._towers.name} sha256:{digest.hexdigest()[:16]} {dtype}"
+            f"{self._towers.name} sha256:{checksum(self._towers.files)} {dtype}"
             f" own-preprocessing(uint8) batch:{self.place.batch}"
         )
 

@@ -42,28 +42,19 @@ class Published:
         files: what has to be there.
         licence: of the weights.
         also: other names under which older tools have fetched the same files.
-        more: patterns of what is fetched beside them, where it is there.
     """
 
     repository: str
     files: tuple[str, ...]
     licence: str
     also: tuple[str, ...] = ()
-    more: tuple[str, ...] = ()
 
 
-_TOKENIZER = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json")
-_MODEL = ("*.safetensors", "*.safetensors.index.json", "*processor_config.json", *_TOKENIZER)
 BERT = Published(
     "google-bert/bert-base-uncased", ("vocab.txt",), "Apache-2.0", ("bert-base-uncased",)
 )
-LAION_H = Published(
-    "laion/CLIP-ViT-H-14-laion2B-s32B-b79K", ("preprocessor_config.json",), "MIT", more=_TOKENIZER
-)
 
 DEFAULTS: Mapping[str, tuple[Published, ...]] = {
-    "hps": (Published("xswu/HPSv2", ("HPS_v2_compressed.pt",), "Apache-2.0"),),
-    "hps:v2.1": (Published("xswu/HPSv2", ("HPS_v2.1_compressed.pt",), "Apache-2.0"),),
     "image-reward": (
         Published(
             "zai-org/ImageReward",
@@ -73,42 +64,33 @@ DEFAULTS: Mapping[str, tuple[Published, ...]] = {
         ),
         BERT,
     ),
-    "pick": (
-        Published("yuvalkirstain/PickScore_v1", ("config.json",), "MIT", more=_MODEL),
-        LAION_H,
-    ),
-    "self:clip": (Published("openai/clip-vit-base-patch32", ("config.json",), "MIT", more=_MODEL),),
-    "self:dino": (Published("facebook/dino-vitb16", ("config.json",), "Apache-2.0", more=_MODEL),),
 }
-"""By name and, where a name stands for several models, target; the model itself comes first."""
+"""By the name of the verifier; the model itself comes first."""
 
 
 def needed(name: str, target: str | None = None) -> tuple[Published, ...]:
     """What a spec reads from the hub's cache: its defaults, or the repository that it names.
 
-    >>> [p.repository for p in needed("pick", "./folder")]
-    []
-    >>> needed("vqa", "org/model")[0].repository
-    'org/model'
+    >>> needed("image-reward", "./folder")
+    ()
+    >>> [p.repository for p in needed("image-reward", "org/model")]
+    ['org/model', 'google-bert/bert-base-uncased']
 
     Args:
         name: of the verifier.
         target: what stands behind the colon.
     """
-    key = name if target is None else f"{name}:{target}"
-    if key in DEFAULTS or target is None:
-        return DEFAULTS.get(key, ())
+    usual = DEFAULTS.get(name, ())
+    if target is None or not usual:
+        return usual
     if is_path(target):
         return ()
-    [*first] = DEFAULTS.get(name, ())
-    files = first[0].files if first else ("config.json",)
-    named = Published(target, files, "unknown", more=_MODEL)
-    return (named, *first[1:])
+    return (Published(target, usual[0].files, "unknown"), *usual[1:])
 
 
 def is_path(where: str) -> bool:
     """Whether a target names a file or folder, and not a repository of the hub."""
-    return where[0] in "./~" or where.count("/") != 1 or Path(where).expanduser().exists()
+    return where[:1] in "./~" or where.count("/") != 1 or Path(where).expanduser().exists()
 
 
 def on_disk(published: Published, revision: str | None = None) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,33 +21,56 @@ def run_prefetch(specs: Sequence[str], revision: str | None) -> None:
     Raises:
         UserError: a spec is unknown, or the hub cannot be asked.
     """
-    wanted = [(spec, *need) for spec in specs for need in _needs(spec)]
+    wanted = [(spec, *need) for spec in specs for need in _needs(spec, revision)]
     for spec, repository, patterns in wanted:
         typer.echo(f"{spec}: {_fetched(repository, revision, patterns)}")
 
 
-def _needs(text: str) -> Iterator[tuple[str, list[str]]]:
+def _needs(text: str, revision: str | None) -> Iterator[tuple[str, Sequence[str]]]:
     """Repositories of a spec, with the patterns of their files."""
     from noise_search.pipelines.files import HUB
-    from noise_search.verifiers.weights import needed
+    from noise_search.verifiers.weights import is_path, needed
 
     head = text.strip().removeprefix("diffusers:").removeprefix("hf:").partition("(")[0]
     if HUB.fullmatch(head) and not Path(head).exists():
-        yield head, list(PATTERNS)
+        index = _fetched(head, revision, ["model_index.json"]) / "model_index.json"
+        yield head, patterns_of(index)
         return
     if text.strip().partition(":")[0].partition("(")[0] in names("model"):
         return  # it comes with the package, or lies in a folder
     spec = check_name("verifier", text)
-    for published in needed(spec.name, spec.target):
-        yield published.repository, [*published.files, *published.more]
+    found = needed(spec.name, spec.target)
+    if not found and spec.target is not None and not is_path(spec.target):
+        raise UserError(f"prefetch: what files {spec} needs is not known; fetch them by hand")
+    for published in found:
+        yield published.repository, published.files
 
 
-def _fetched(repository: str, revision: str | None, patterns: list[str]) -> Path:
+def patterns_of(index: Path) -> list[str]:
+    """The files of a model: of a pipeline those of its components alone, no whole checkpoints.
+
+    Args:
+        index: a pipeline's `model_index.json`; a language model has none.
+
+    Raises:
+        UserError: it is no JSON object.
+    """
+    if not index.is_file():
+        return list(PATTERNS)
+    try:
+        parts = json.loads(index.read_bytes()).items()
+    except (ValueError, AttributeError):
+        raise UserError(f"prefetch: {index} is no JSON object") from None
+    names = [name for name, value in parts if isinstance(value, list) and all(value)]
+    return ["model_index.json", *(f"{name}/{p}" for name in names for p in PATTERNS)]
+
+
+def _fetched(repository: str, revision: str | None, patterns: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
         said = " ".join(str(error).split())[:160]
         raise UserError(f"prefetch: {repository} cannot be fetched: {said}") from None

@@ -117,9 +117,7 @@ def _check_medium(settings: Settings, medium: Medium) -> None:
     given = {key for key in (*OF_PICTURES, *OF_TEXTS) if getattr(settings, key) is not None}
     if settings.search_steps == settings.steps:
         given.discard("search_steps")  # as they are completed
-    if settings.preview != "vae":
-        given.add("preview")
-    foreign = (*OF_PICTURES, "preview") if medium.answers else OF_TEXTS
+    foreign = OF_PICTURES if medium.answers else OF_TEXTS
     makes = "writes; it has no denoising steps" if medium.answers else "draws; it writes no text"
     for key in foreign:
         if key in given:
@@ -174,7 +172,6 @@ def options_of(
         threads=settings.threads,
         fast=settings.fast,
         arguments=live(settings.pipeline) if arguments is None else arguments,
-        preview=settings.preview,
         trust_remote_code=settings.trust_remote_code,
         text=writing_of(settings),
     )

@@ -67,10 +67,8 @@ class Options(TypedDict, total=False):
         threads: of this process.
         fast: leave short batches short: faster, and bits may differ from run to run.
         metadata: write recipe and scores into the PNG files.
-        preview: what shows an x0-prediction: "vae", "taesd", "taesd:DIR" or "small".
         offload: what waits in the host's memory, where the model is a spec.
         trust_remote_code: whether code that lies with a model may run, where it is a spec.
-        cache: whether verdicts of verifiers are kept between runs.
         pipeline: further arguments of the pipeline's call.
 
     Every keyword below these is an argument of the pipeline's call too: the usual ones are listed
@@ -102,10 +100,8 @@ class Options(TypedDict, total=False):
     threads: int
     fast: bool
     metadata: bool
-    preview: str
     offload: Literal["model", "sequential"] | None
     trust_remote_code: bool
-    cache: bool
     pipeline: Mapping[str, object]
     negative_prompt: str | None
     height: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, cast
@@ -32,10 +31,8 @@ OF_PICTURES = ("search_steps", "guidance_scale", "offload")
 OF_TEXTS = ("temperature", "top_p", "max_tokens", "step_tokens", "split", "answers", "system")
 """and that only writing has."""
 
-UNSAID: Mapping[str, object] = {"pipeline": {}, "preview": "vae", "offload": None}
+UNSAID: Mapping[str, object] = {"pipeline": {}, "offload": None}
 """Settings that are left out of records where they are as they always were."""
-PREVIEWS = ("vae", "taesd", "small")
-"""What may show an x0-prediction; the second from a folder of its own, too."""
 BY_HAND = ("trust_remote_code",)
 """Settings that neither a file nor a record may give."""
 
@@ -77,11 +74,8 @@ class Settings(BaseModel):
         answers: how the answer of a text is found.
         system: the system's line of a chat.
         pipeline: further arguments of the pipeline's call, as they stand in a record.
-        preview: what shows an x0-prediction: the pipeline's own "vae"; "taesd" or "taesd:DIR", a
-            tiny autoencoder; "small", the vae at a lower resolution.
         offload: what waits in the host's memory while it is not used: "model" or "sequential".
         trust_remote_code: whether code that lies with a model may run; no record holds it.
-        cache: whether verdicts of verifiers are kept between runs; no record holds it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
@@ -111,10 +105,8 @@ class Settings(BaseModel):
     answers: Rule | None = None
     system: str | None = Field(None, min_length=1, max_length=20_000)
     pipeline: Mapping[str, Json] = Field(default_factory=dict[str, Json])
-    preview: str = "vae"
     offload: Literal["model", "sequential"] | None = None
     trust_remote_code: bool = Field(False, exclude=True)
-    cache: bool = Field(True, exclude=True)
 
     @field_validator(
         "seed",
@@ -139,13 +131,6 @@ class Settings(BaseModel):
     @classmethod
     def _arguments(cls, value: object) -> object:
         return checked_arguments(value)
-
-    @field_validator("preview")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        if value not in PREVIEWS and not re.fullmatch(r"taesd:[^\0]{1,400}", value):
-            raise ValueError(f"one of {', '.join(PREVIEWS)} or taesd:DIR is needed")
-        return value
 
     @model_serializer(mode="wrap")
     def _told(self, tell: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from noise_search.cli.prefetch import patterns_of
+from noise_search.errors import UserError
 from tests.cli.conftest import Call
 
 
@@ -50,3 +53,23 @@ def test_what_is_there_is_named(call: Call, offline: Path) -> None:
     snapshot = cached(offline, "some/model", "model_index.json")
     said = call("prefetch", "some/model")
     assert (said.code, said.out) == (0, f"some/model: {snapshot}\n")
+
+
+def test_of_a_pipeline_only_its_components_are_fetched(tmp_path: Path) -> None:
+    index = tmp_path / "model_index.json"
+    assert "*.safetensors" in patterns_of(index)  # a language model
+    parts = {"_class_name": "X", "unet": ["diffusers", "UNet"], "safety_checker": [None, None]}
+    index.write_text(json.dumps(parts))
+    found = patterns_of(index)
+    assert "unet/*.safetensors" in found
+    assert "model_index.json" in found
+    assert not [p for p in found if p.startswith(("*", "safety_checker"))]
+    index.write_text("[1]")
+    with pytest.raises(UserError, match="is no JSON object"):
+        patterns_of(index)
+
+
+def test_what_is_not_known_is_said(call: Call) -> None:
+    said = call("prefetch", "clip:ViT-L-14/openai")
+    assert said.code == 2
+    assert "what files clip:ViT-L-14/openai needs is not known" in said.err

@@ -77,8 +77,10 @@ def test_a_loaded_pipeline_brings_its_own_defaults(load_tiny: Load) -> None:
     class Other:
         vae = object()
 
-        def __call__(self, prompt: str, num_inference_steps: int = 28, guidance_scale: float = 7.0):  # type: ignore[no-untyped-def]
-            raise NotImplementedError
+        def __call__(
+            self, prompt: str, num_inference_steps: int = 28, guidance_scale: float = 7.0
+        ) -> None:
+            """Its signature is all that is looked at."""
 
     own = defaults_of(Other())
     assert (own.steps, own.guidance_scale, own.decoder) == (28, 7.0, True)
