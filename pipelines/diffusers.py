@@ -329,8 +329,11 @@ class DiffusersPipeline(Staged[Tensor]):
         seen = rows_of(part.seen.detach().cpu(), width)
         found: list[Walked] = []
         for i in range(count):
-            # Copies, so that a batch is not held by one of its rows.
-            state = {k: values[i].clone() for k, values in rows.items()}
+            # Copies, so that a batch is not held by one of its rows; files want them contiguous.
+            state = {
+                k: values[i].clone(memory_format=torch.contiguous_format)
+                for k, values in rows.items()
+            }
             checked = [v for k, v in state.items() if k != MEMORY]
             checked += [seen[i]] if shown is not None else []
             sound = all(bool(v.isfinite().all()) for v in checked if v.is_floating_point())

@@ -13,6 +13,7 @@ from noise_search.errors import UserError
 from noise_search.noise import digest
 from noise_search.problem import Prompt
 from noise_search.specs import split_top
+from noise_search.study.arguments import settled
 from noise_search.study.prompts import prompts_of, read_prompts
 from noise_search.study.settings import (
     BY_HAND,
@@ -166,8 +167,11 @@ def _keys(
         values["prompts"] = config.parent / values["prompts"]
     if "prompt" in flags or "prompts" in flags:
         values = {k: v for k, v in values.items() if k not in ("prompt", "prompts")}
+    if config is not None and isinstance(values.get("pipeline"), dict):
+        values["pipeline"] = settled(values["pipeline"], config.parent)
     if "pipeline" in flags:
-        flags["pipeline"] = _merged(values.get("pipeline"), _assigned(flags["pipeline"]))
+        given = settled(_assigned(flags["pipeline"]))
+        flags["pipeline"] = _merged(values.get("pipeline"), given)
     values |= flags
     if isinstance(values.get("model"), str) and values["model"].strip():
         values["model"] = model_spec(values["model"])

@@ -12,6 +12,7 @@ from noise_search.errors import UserError, nearest
 from noise_search.journal import read_candidate
 from noise_search.noise import Book, Recipe
 from noise_search.problem import Prompt, content_hash
+from noise_search.study.arguments import again
 from noise_search.study.png import read_png
 from noise_search.study.settings import Settings
 from noise_search.text import Text
@@ -38,7 +39,11 @@ class Reproduction:
 
 
 def reproduce(
-    source: str | Path | Mapping[str, Any], pipe: Any = None, *, candidate: str | None = None
+    source: str | Path | Mapping[str, Any],
+    pipe: Any = None,
+    *,
+    candidate: str | None = None,
+    arguments: Mapping[str, object] | None = None,
 ) -> Reproduction:
     """Make a candidate again.
 
@@ -46,27 +51,32 @@ def reproduce(
         source: a PNG written by this library, the folder of a run, or a record.
         pipe: the loaded pipeline, where the record's model is not a spec.
         candidate: which one of a folder; its best by default. A unique beginning is enough.
+        arguments: objects that the pipeline was called with, such as pictures: a record holds
+            their digests alone.
 
     Raises:
         UserError: the source holds no such candidate.
     """
+    objects = arguments or {}
     if isinstance(source, Mapping):
-        return _again(source, None, pipe)
+        return _again(source, None, pipe, objects)
     path = Path(source)
     if path.is_dir():
-        return _again(find_record(path, candidate), None, pipe)
+        return _again(find_record(path, candidate), None, pipe, objects)
     pixels, record = read_png(path)
-    return _again(record, pixels, pipe)
+    return _again(record, pixels, pipe, objects)
 
 
-def _again(record: Mapping[str, Any], was: Any | None, pipe: Any) -> Reproduction:
+def _again(
+    record: Mapping[str, Any], was: Any | None, pipe: Any, objects: Mapping[str, object]
+) -> Reproduction:
     from noise_search.study.bench import options_of
 
     settings = Settings.recorded(record["settings"])
     book = Book(Recipe.read(line) for line in record["recipes"])
     known = {k: v for k, v in record["candidate"].items() if k != "text"}  # it is made again
     candidate = read_candidate(known, book)
-    options = options_of(settings, book, None)
+    options = options_of(settings, book, None, again(settings.pipeline, objects))
     from noise_search.pipelines import loading
 
     pipeline = (
