@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from noise_search.frames import key_frames
 from noise_search.problem import Sample, Score
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ class Checked:
 class Custom:
     """A user's function as a verifier. What it does wrong is a failure and never an exception.
 
+    Of a video it is shown key frames: the score is their mean, the least is kept as `name.min`.
+
     Args:
         function: `function(shown, prompt)` gives one number each, higher is better. It is shown
             PIL pictures, or the texts where the model writes.
@@ -76,6 +80,20 @@ class Custom:
 
     def score(self, samples: Sequence[Sample]) -> list[Score]:
         """One score a sample, in order; the function sees one prompt at a time."""
+        shown = [_stills(sample) for sample in samples]
+        found = iter(self._scores([still for stills in shown for still in stills]))
+        return [self._joined([next(found) for _ in stills]) for stills in shown]
+
+    def _joined(self, scores: Sequence[Score]) -> Score:
+        """The score of a video, from those of its key frames."""
+        failed = next((score for score in scores if score.failure is not None), None)
+        if failed is not None or len(scores) == 1:
+            return failed or scores[0]
+        values = [score.values[self.name] for score in scores]
+        mean = math.fsum(values) / len(values)
+        return Score({self.name: mean, f"{self.name}.min": min(values)})
+
+    def _scores(self, samples: Sequence[Sample]) -> list[Score]:
         groups: dict[str, list[int]] = defaultdict(list)
         for i, sample in enumerate(samples):
             groups[sample.prompt.text].append(i)
@@ -112,6 +130,14 @@ class Custom:
     def describe(self) -> dict[str, object]:
         """What decides the scores, for the run's record."""
         return {"class": f"{self.function.__module__}.{self.name}", "batch": self.batch}
+
+
+def _stills(sample: Sample) -> list[Sample]:
+    """The sample, or those of a video's key frames."""
+    if sample.text is not None or np.ndim(sample.pixels) != 4:  # type: ignore[arg-type]  # an array
+        return [sample]
+    frames = np.asarray(sample.pixels)
+    return [replace(sample, pixels=frames[i]) for i in key_frames(len(frames))]
 
 
 def _shown(sample: Sample) -> Any:

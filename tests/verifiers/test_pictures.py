@@ -10,6 +10,7 @@ import pytest
 
 from noise_search.problem import Prompt, Sample, Score, judge
 from noise_search.verifiers.card import Card
+from noise_search.verifiers.loading import from_callable
 from noise_search.verifiers.pictures import Answer, Pictures, Pixels
 
 PROMPT = Prompt("p", "a red circle")
@@ -105,3 +106,16 @@ def test_nothing_is_asked_about_nothing() -> None:
     verifier = Pictures(never, "v", CARD)
     assert verifier.score([]) == []
     assert verifier.score([sample(None)])[0].failure is not None
+
+
+def test_a_function_is_shown_the_key_frames_of_a_video() -> None:
+    frames = np.stack([np.full((4, 4, 3), value, np.uint8) for value in range(10, 19)])
+    seen: list[int] = []
+
+    def brightness(pictures: list[Any], _: str) -> list[float]:
+        seen.extend(int(np.asarray(p)[0, 0, 0]) for p in pictures)
+        return [float(np.asarray(p).mean()) for p in pictures]
+
+    [score] = from_callable(brightness).score([Sample(Prompt("p", "a"), frames, 4, 4)])
+    assert seen == [10, 13, 15, 18]
+    assert score.values == {"brightness": 14.0, "brightness.min": 10.0}
