@@ -25,6 +25,7 @@ from noise_search.pipelines.embeddings import Apart
 from noise_search.pipelines.fingerprint import fingerprint
 from noise_search.pipelines.rows import alike, as_bytes, by_prompt, copied, like, problem_of
 from noise_search.pipelines.schedules import draws_noise
+from noise_search.pipelines.signatures import signature_of
 from noise_search.pipelines.slices import Slice, Wanted, left
 from noise_search.pipelines.solvers import MEMORY, Solver, joined, rows_of
 from noise_search.pipelines.stages import Row, Staged, Stretch, Walk, Walked
@@ -54,6 +55,9 @@ class DiffusersPipeline(Staged[Tensor]):
         states: where latents are kept.
         fast: do not pad short batches.
 
+    Attributes:
+        rate: frames a second, where it makes videos.
+
     Raises:
         UserError: an argument is not supported.
     """
@@ -75,6 +79,7 @@ class DiffusersPipeline(Staged[Tensor]):
         self.arguments = dict(arguments or {})
         self.kind = type(pipe).__name__
         check_call(pipe, self.arguments)
+        self.rate = signature_of(type(pipe)).rate(self.arguments)
         decoder = getattr(pipe, "vae", None) is not None
         super().__init__(
             book, states, width=width, eta=eta, guided=False, decoder=decoder, fast=fast

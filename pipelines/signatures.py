@@ -18,6 +18,7 @@ FRAMES = ("num_frames", "video_length")
 """Parameters that only a pipeline of videos has."""
 RATES = ("fps", "frame_rate")
 """Frames a second, as pipelines of videos call them."""
+_RATE = 16.0
 _BUILT_IN = ("ShapesPipeline",)
 
 
@@ -53,11 +54,12 @@ class Signature:
         """Whether it makes videos."""
         return any(name in self.parameters for name in FRAMES)
 
-    @property
-    def rate(self) -> float | None:
-        """Its own frames a second, where it has a word for them."""
-        rates = [self.parameters.get(name) for name in RATES]
-        return next((float(r) for r in rates if isinstance(r, (int, float)) and r > 0), None)
+    def rate(self, arguments: Mapping[str, object]) -> float | None:
+        """Frames a second of its videos: as it is called, its own, or 16; None of pictures."""
+        if not self.video:
+            return None
+        rates = [given.get(name) for given in (arguments, self.parameters) for name in RATES]
+        return next((float(r) for r in rates if isinstance(r, (int, float)) and r > 0), _RATE)
 
     def takes(self, name: str) -> bool:
         """Whether an argument is taken."""

@@ -112,7 +112,7 @@ def run_reproduce(source: Path, candidate: str | None, out: Path | None) -> int:
         raise UserError("candidate: a picture is one candidate; give the run's folder instead")
     again = reproduce(source, candidate=candidate)
     if out is not None:
-        report.write_picture(again.pixels, out)
+        report.write_picture(again.pixels, out, again.rate)
     typer.echo(report.verdict(again))
     return DIFFERENT if again.equal is False else 0
 

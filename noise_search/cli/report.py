@@ -128,16 +128,16 @@ def verdict(again: Reproduction) -> str:
     return f"{again.candidate}: not bit-equal; the largest difference is {again.difference} of 255"
 
 
-def write_picture(pixels: Any, out: Path) -> None:
-    """Write a picture made again.
+def write_picture(pixels: Any, out: Path, rate: float | None) -> None:
+    """Write a picture made again; of a video its MP4 or, as PNG, its key frames too.
 
     Raises:
         UserError: there is a file already, or it cannot be written.
     """
-    from noise_search.study.png import write_png
+    from noise_search.study.video import is_drawn, write_drawn
 
     if out.exists():
         raise UserError(f"out: {out} exists")
-    if getattr(pixels, "ndim", 0) != 3:
+    if not is_drawn(pixels):
         raise UserError("out: this candidate is no picture")
-    write_png(out, pixels, None)
+    write_drawn(out, pixels, None, rate)

@@ -55,6 +55,12 @@ class Bench:
         return World(self.problem, self.ranking, self.settings.batch or 1)
 
     @property
+    def rate(self) -> float | None:
+        """Frames a second, where it makes videos."""
+        found: float | None = getattr(self.pipeline, "rate", None)
+        return found
+
+    @property
     def unit(self) -> str:
         """The field of `Cost` that budgets and curves are told in."""
         return self.pipeline.medium.unit

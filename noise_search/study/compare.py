@@ -33,6 +33,7 @@ from noise_search.study.generate import (
 )
 from noise_search.study.settings import Settings
 from noise_search.study.tables import SINGLE, Entry, Tables
+from noise_search.study.video import check_films
 from noise_search.study.watch import Silent, Watcher
 from noise_search.study.workers import Workers
 from noise_search.task import Task
@@ -189,6 +190,7 @@ def _run(
                 forget_latents(out)
                 return Comparison(lineup.prompts, tables, out)
             bench = build(lineup.settings, book, out / LIVE)
+            check_films(bench.rate)
             check_prices(bench, jobs)
         player = None
         if workers > 1:

@@ -17,9 +17,9 @@ from noise_search.noise import Book, Name
 from noise_search.problem import Prompt
 from noise_search.study.bench import Bench
 from noise_search.study.files import write_bytes, write_json, write_lines
-from noise_search.study.png import write_png
 from noise_search.study.result import Result, Winner
 from noise_search.study.sheet import Cell, write_sheet
+from noise_search.study.video import is_drawn, still, video_name, write_drawn
 
 FORMAT = 1
 PACKAGES = ("torch", "diffusers", "transformers", "numpy")
@@ -72,16 +72,12 @@ def write_folder(out: Path, bench: Bench, results: Sequence[Result], overhead: C
     unique = {c.name: c for result in results for c in result.candidates}
     write_lines(out / "candidates.jsonl", candidate_lines(list(unique.values()), bench.book))
     write_texts(out, results)
-    pictured = [r for r in results if r.best is not None and _is_picture(r.best)]
+    pictured = [r for r in results if r.best is not None and is_drawn(r.best.pixels)]
     for result in pictured:
         write_images(out, bench, result, alone=len(results) == 1)
     if pictured:
         _write_overview(out / "sheet.png", bench, pictured)
     write_json(out / "run.json", run_record(bench, results, unique, overhead))
-
-
-def _is_picture(winner: Winner) -> bool:
-    return winner.pixels is not None and bool(winner.pixels.ndim == 3)
 
 
 def write_texts(out: Path, results: Sequence[Result]) -> None:
@@ -120,13 +116,14 @@ def _answer_line(result: Result) -> dict[str, Any]:
 
 
 def write_images(out: Path, bench: Bench, result: Result, *, alone: bool) -> None:
-    """Write the winners of one prompt as `best.png`, `top-2.png`, ..."""
+    """Write the winners of one prompt as `best.png`, `top-2.png`, ...; videos as MP4 beside."""
     for rank, winner in enumerate(result.winners, 1):
         path = out / image_name(result.prompt, rank, alone=alone)
         record = recipe_of(bench, result.prompt, winner.candidate)
         if winner.evaluation:
             record["evaluation"] = dict(winner.evaluation)
-        write_png(path, winner.pixels, record if bench.settings.metadata else None)
+        shown = record if bench.settings.metadata else None
+        write_drawn(path, winner.pixels, shown, bench.rate)
 
 
 def image_name(prompt: Prompt, rank: int, *, alone: bool) -> str:
@@ -152,13 +149,13 @@ def _first_cell(bench: Bench, result: Result) -> Cell:
         return _cell(bench, shown)
     if result.first is None or result.first_pixels is None:
         return Cell(None, "not finished")
-    return Cell(result.first_pixels, f"{bench.score_of(result.first):.4g}")
+    return Cell(still(result.first_pixels), f"{bench.score_of(result.first):.4g}")
 
 
 def _cell(bench: Bench, winner: Winner) -> Cell:
     verdicts = list(winner.evaluation.values())
     mark = bool(verdicts[0]) if verdicts and verdicts[0] in (0.0, 1.0) else None
-    return Cell(winner.pixels, f"{bench.score_of(winner.candidate):.4g}", mark)
+    return Cell(still(winner.pixels), f"{bench.score_of(winner.candidate):.4g}", mark)
 
 
 def run_record(
@@ -223,7 +220,9 @@ def _reference(result: Result) -> dict[str, Any]:
 def _place(prompt: Prompt, winner: Winner, rank: int, *, alone: bool) -> dict[str, Any]:
     """What a record says of where a winner is."""
     if winner.text is None:
-        return {"image": image_name(prompt, rank, alone=alone)}
+        image = image_name(prompt, rank, alone=alone)
+        moving = getattr(winner.pixels, "ndim", 0) == 4
+        return {"image": image, **({"video": video_name(image)} if moving else {})}
     return {"answer": winner.answer, "text": winner.text}
 
 

@@ -15,10 +15,10 @@ from noise_search.noise import Name
 from noise_search.problem import Prompt
 from noise_search.study.bench import Bench
 from noise_search.study.folder import recipe_of
-from noise_search.study.png import write_png
 from noise_search.study.settings import Settings
 from noise_search.study.sheet import Cell, write_sheet
 from noise_search.study.tables import SINGLE, Entry, spelt
+from noise_search.study.video import is_drawn, still, write_drawn
 
 MOST_PICTURED = 12
 """Prompts whose winners' pictures are kept; of the others only the verdicts are."""
@@ -91,16 +91,16 @@ class Gallery:
 
     def show(self, candidate: Candidate, pixels: Any, evaluation: Mapping[str, float]) -> None:
         """Write a winner's pictures, and keep it if it is on the sheet."""
-        if pixels is None or pixels.ndim != 3:
+        if not is_drawn(pixels):
             return
         for prompt, entry in self._places[candidate.name]:
             place = (prompt.name, entry)
             self.images[place] = f"images/{prompt.name}/{self._names[entry]}"
             record = self._record(prompt, entry, candidate, evaluation)
-            write_png(self._out / self.images[place], pixels, record)
+            write_drawn(self._out / self.images[place], pixels, record, self._bench.rate)
             if entry in self._columns:
                 score = f"{self._bench.score_of(candidate):.4g}"
-                self._cells[place] = Cell(pixels, score, _mark(evaluation))
+                self._cells[place] = Cell(still(pixels), score, _mark(evaluation))
 
     def write_sheet(self, note: str) -> None:
         """Winners side by side: a column a search, all at one budget, a row a prompt."""

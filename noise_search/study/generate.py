@@ -26,6 +26,7 @@ from noise_search.study.bench import Bench, build, complete
 from noise_search.study.folder import prompt_record, write_folder
 from noise_search.study.result import Result, Winner
 from noise_search.study.settings import Settings
+from noise_search.study.video import check_films
 from noise_search.study.watch import Silent, Watcher
 from noise_search.study.workers import Workers
 
@@ -238,6 +239,7 @@ def run_folder(
             make_folder(out)
             journal = stack.enter_context(Journal(out / "journal", head, book))
             bench = bench_of(settings, book, out / LIVE)
+            check_films(bench.rate)
             check_prices(bench, jobs)
         player = None
         if workers > 1:

@@ -15,19 +15,25 @@ KEY = "noise-search"
 MOST_PIXELS = 1 << 26
 
 
-def write_png(path: Path, pixels: Any, record: Mapping[str, Any] | None) -> None:
+def write_png(
+    path: Path,
+    pixels: Any,
+    record: Mapping[str, Any] | None,
+    size: tuple[int, ...] | None = None,
+) -> None:
     """Write an image, with its record in two dialects: JSON, and the `parameters` line.
 
     Args:
         path: where to.
         pixels: (height, width, 3) uint8.
         record: a record that `reproduce` understands, or None for a bare image.
+        size: height and width of the sample, where the picture is another's: a strip of frames.
     """
     from PIL import Image, PngImagePlugin
 
     info = PngImagePlugin.PngInfo()
     if record is not None:
-        info.add_itxt("parameters", parameters(record, pixels.shape))
+        info.add_itxt("parameters", parameters(record, size or pixels.shape))
         info.add_itxt(KEY, json.dumps(record, ensure_ascii=False, allow_nan=False), zip=True)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", pnginfo=info)

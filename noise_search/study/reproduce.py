@@ -15,6 +15,7 @@ from noise_search.problem import Prompt, content_hash
 from noise_search.study.arguments import again
 from noise_search.study.png import read_png
 from noise_search.study.settings import Settings
+from noise_search.study.video import is_drawn, strip
 from noise_search.text import Text
 
 
@@ -24,11 +25,12 @@ class Reproduction:
 
     Attributes:
         candidate: its name.
-        pixels: what was made now, (height, width, 3) uint8; None of a text.
+        pixels: what was made now, (height, width, 3) uint8, or (frames, ...); None of a text.
         equal: whether every pixel, or every word, is as it was; None if nothing was recorded to
             compare with.
         difference: the largest difference of a pixel, 0-255; None where only a hash is known.
         text: what was written now, or None of a picture.
+        rate: frames a second, where it is a video.
     """
 
     candidate: str
@@ -36,6 +38,7 @@ class Reproduction:
     equal: bool | None
     difference: int | None
     text: str | None = None
+    rate: float | None = None
 
 
 def reproduce(
@@ -87,10 +90,14 @@ def _again(
     if isinstance(pixels, Text):
         return Reproduction(candidate.name, None, equal, None, pixels.words)
     difference = 0 if equal else None
-    if was is not None and was.shape == pixels.shape:
-        difference = int(abs(was.astype(int) - pixels.astype(int)).max())
-        equal = difference == 0
-    return Reproduction(candidate.name, pixels, equal, difference)
+    if was is not None and is_drawn(pixels):
+        now = strip(pixels)
+        if now.shape == was.shape:
+            difference = int(abs(was.astype(int) - now.astype(int)).max())
+            equal = difference == 0 and equal is not False
+            difference = difference or (0 if equal else None)
+    rate: float | None = getattr(pipeline, "rate", None)
+    return Reproduction(candidate.name, pixels, equal, difference, rate=rate)
 
 
 def find_record(run: Path, name: str | None) -> dict[str, Any]:

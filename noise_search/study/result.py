@@ -30,7 +30,8 @@ class Winner:
 
     Attributes:
         candidate: its record.
-        pixels: (height, width, 3) uint8; a vector (d,) in an analytic world; None of a text.
+        pixels: (height, width, 3) uint8, of a video (frames, height, width, 3); a vector (d,) in
+            an analytic world; None of a text.
         latents: what the pipeline holds of it, as an array.
         evaluation: scores of the held-out evaluator.
         unjudged: why the evaluator gave none, or None.
@@ -44,7 +45,7 @@ class Winner:
 
     @property
     def image(self) -> Image:
-        """The picture.
+        """The picture; of a video its key frames side by side.
 
         Raises:
             TypeError: it is a text.
@@ -53,7 +54,9 @@ class Winner:
 
         if self.pixels is None:
             raise TypeError("this winner is a text; see `text` and `answer`")
-        return fromarray(self.pixels)
+        from noise_search.study.video import strip
+
+        return fromarray(strip(self.pixels))
 
     @property
     def text(self) -> str | None:
