@@ -143,12 +143,14 @@ class Score:
         detail: words beside the values.
         cost: what it took besides the call, such as a judge's tokens: a function of the sample
             alone, whatever was in a cache.
+        cached: whether it was known, and the verifier was not asked.
     """
 
     values: Mapping[str, float] = field(default_factory=dict[str, float])
     failure: str | None = None
     detail: Mapping[str, str] = field(default_factory=dict[str, str])
     cost: Cost = ZERO
+    cached: bool = False
 
 
 @dataclass(frozen=True)
@@ -258,10 +260,17 @@ class Verifier(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """What a played batch brought: candidates in the order asked, and overhead."""
+    """What a played batch brought: candidates in the order asked, and overhead.
+
+    Attributes:
+        candidates: in the order asked.
+        overhead: what was spent beside them.
+        cached: verifier calls among their costs that the score cache has answered.
+    """
 
     candidates: list[Candidate]
     overhead: Cost = ZERO
+    cached: int = 0
 
 
 class Problem(Protocol):
@@ -378,7 +387,7 @@ class Judged:
             self._candidate(a, p, scores.get(i))
             for i, (a, p) in enumerate(zip(asks, played, strict=True))
         ]
-        return Batch(made, overhead)
+        return Batch(made, overhead, sum(score.cached for score in scores.values()))
 
     def _candidate(self, ask: Ask, played: Played, score: Score | None) -> Candidate:
         judged = score or Score()

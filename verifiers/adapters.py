@@ -9,17 +9,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from noise_search.frames import key_frames
 from noise_search.problem import Sample, Score
+from noise_search.verifiers.card import Card
+from noise_search.verifiers.pictures import Answer, Judging, Pixels
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Checked", "Custom", "picture"]
+__all__ = ["Custom", "picture", "right_or_wrong"]
 
-Pixels = NDArray[np.uint8]
 Function = Callable[[list[Any], str], Sequence[float]]
 
 
@@ -30,32 +30,23 @@ def picture(sample: Sample) -> Image.Image:
     return Image.fromarray(np.asarray(sample.pixels, dtype=np.uint8))
 
 
-class Checked:
+def right_or_wrong(check: Callable[[Pixels, str], bool]) -> Judging:
     """1 where a picture shows what its prompt says, 0 where it does not.
 
     Args:
         check: whether a picture (uint8) shows what a sentence says; a ValueError is a failure.
-        name: the spec it was made from.
     """
 
-    def __init__(self, check: Callable[[Pixels, str], bool], name: str) -> None:
-        self.check = check
-        self.name = name
+    def judged(pictures: Sequence[Pixels], prompts: Sequence[str]) -> list[Answer]:
+        return [answer(*pair) for pair in zip(pictures, prompts, strict=True)]
 
-    def score(self, samples: Sequence[Sample]) -> list[Score]:
-        """One score a sample, in order."""
-        return [self._score(sample) for sample in samples]
-
-    def _score(self, sample: Sample) -> Score:
+    def answer(picture: Pixels, prompt: str) -> Answer:
         try:
-            right = self.check(np.asarray(sample.pixels, dtype=np.uint8), sample.prompt.text)
+            return float(check(picture, prompt))
         except ValueError as error:
-            return Score(failure=f"{self.name}: {_line(error)}")
-        return Score({self.name: float(right)})
+            return _line(error) or "it cannot be told"
 
-    def describe(self) -> dict[str, object]:
-        """What decides the scores, for the run's record."""
-        return {"class": f"{self.check.__module__}.{self.check.__qualname__}"}
+    return judged
 
 
 class Custom:
@@ -77,6 +68,12 @@ class Custom:
         self.function = function
         self.name = name
         self.batch = batch
+
+    @property
+    def card(self) -> Card | None:
+        """What a function declares that has a ``version``: its scores may be kept, then."""
+        version: object = getattr(self.function, "version", None)
+        return Card(version=version, costly=True) if isinstance(version, str) else None
 
     def score(self, samples: Sequence[Sample]) -> list[Score]:
         """One score a sample, in order; the function sees one prompt at a time."""

@@ -22,6 +22,7 @@ class Card:
         flops: floating point operations of one sample, or None where they are not known.
         licence: of the weights.
         source: where the weights come from.
+        costly: whether a score takes so long, or costs so much, that it is kept in the score cache.
     """
 
     version: str
@@ -31,3 +32,4 @@ class Card:
     flops: int | None = None
     licence: str = "unknown"
     source: str = "unknown"
+    costly: bool = False

@@ -100,4 +100,5 @@ def _joined(scores: Sequence[Score]) -> Score:
         "; ".join(failures) or None,
         detail,
         sum((score.cost for score in scores), ZERO),
+        all(score.cached for score in scores),
     )

@@ -201,11 +201,18 @@ def shapes_clip_weak(spec: Spec, models: Models, /) -> Verifier:
 
 def shapes(spec: Spec, /) -> Verifier:
     """The evaluator of the shapes language: 1 where a picture is right, 0 where it is not."""
-    from noise_search.verifiers.adapters import Checked
+    from noise_search import __version__
+    from noise_search.verifiers.adapters import right_or_wrong
+    from noise_search.verifiers.card import Card
+    from noise_search.verifiers.pictures import Pictures
     from noise_search.verifiers.shapes import is_correct
 
     _no_target(spec)
-    return Checked(is_correct, str(spec))
+    source = "comes with the package"
+    card = Card(
+        version=f"shapes of {__version__}", low=0, high=1, licence="Apache-2.0", source=source
+    )
+    return Pictures(right_or_wrong(is_correct), str(spec), card)
 
 
 def prm(
