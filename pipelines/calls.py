@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noise_search.errors import UserError, nearest
+from noise_search.pipelines.signatures import signature_of
 from noise_search.problem import Prompt
 
 __all__ = ["arguments_of", "check_call", "denoisers", "labelled", "pictures_of"]
@@ -38,14 +38,16 @@ def check_call(pipe: Any, given: Mapping[str, Any]) -> None:
     Raises:
         UserError: there is one, or the pipeline has no loop of steps.
     """
-    name, parameters = type(pipe).__name__, inspect.signature(type(pipe).__call__).parameters
-    if getattr(pipe, "scheduler", None) is None or "num_inference_steps" not in parameters:
+    name, takes = type(pipe).__name__, signature_of(type(pipe))
+    if getattr(pipe, "scheduler", None) is None:
         raise UserError(f"{name} has no scheduler whose steps could be searched")
+    if not takes.takes("num_inference_steps"):
+        raise UserError(f"{name}: its call takes no num_inference_steps")
     for key in given:
         if key in _OURS:
             raise UserError(f"{name}: argument {key!r} belongs to the search; leave it out")
-        if key not in parameters:
-            raise UserError(f"{name}: unknown argument {key!r}{nearest(key, parameters)}")
+        if not takes.takes(key):
+            raise UserError(f"{name}: unknown argument {key!r}{nearest(key, takes.parameters)}")
     denoisers(pipe)
 
 
@@ -74,7 +76,7 @@ def denoisers(pipe: Any) -> list[str]:
 
 def labelled(pipe: Any) -> bool:
     """Whether a pipeline is told classes, and not texts."""
-    return "prompt" not in inspect.signature(type(pipe).__call__).parameters
+    return not signature_of(type(pipe)).takes("prompt")
 
 
 def arguments_of(pipe: Any, prompts: Sequence[Prompt]) -> dict[str, Any]:
@@ -83,14 +85,14 @@ def arguments_of(pipe: Any, prompts: Sequence[Prompt]) -> dict[str, Any]:
     Raises:
         UserError: a label is unknown, or a negative prompt has no place.
     """
-    name, parameters = type(pipe).__name__, inspect.signature(type(pipe).__call__).parameters
+    name, takes = type(pipe).__name__, signature_of(type(pipe))
     negative = [prompt.negative for prompt in prompts]
-    if negative[0] is not None and "negative_prompt" not in parameters:
+    if negative[0] is not None and not takes.takes("negative_prompt"):
         raise UserError(f"{name} takes no negative prompt")
     without = {} if negative[0] is None else {"negative_prompt": negative}
     if not labelled(pipe):
         return {"prompt": [prompt.text for prompt in prompts], **without}
-    if "class_labels" in parameters:
+    if takes.takes("class_labels"):
         return {"class_labels": [_label(pipe, prompt.text) for prompt in prompts], **without}
     raise UserError(f"{name} takes neither a prompt nor class labels")
 

@@ -184,7 +184,7 @@ def check_files(spec: Spec, *, trust: bool = False) -> Index:
     if index.foreign is not None and not trust:
         raise UserError(
             f"model {spec}: {index.foreign} needs code that lies with the model; "
-            "search(..., trust_remote_code=True) runs it, from Python"
+            "--trust-remote-code, or search(..., trust_remote_code=True), runs it"
         )
     for name, (_, kind) in index.components.items():
         place = index.folder / name

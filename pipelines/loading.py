@@ -112,7 +112,7 @@ def defaults_of(pipe: Any) -> Defaults:
     if loaded(pipe) is not None:
         return _WRITES
     found = signature_of(type(pipe))
-    if "num_inference_steps" not in found.parameters:
+    if not found.takes("num_inference_steps"):
         kind = type(pipe).__name__
         raise UserError(
             f"pipe: {kind} is no diffusers pipeline and no pair of language model and tokenizer"

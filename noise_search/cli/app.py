@@ -87,6 +87,8 @@ def generate(
     batch: o.Batch = None,
     dtype: o.Dtype = None,
     device: o.Device = None,
+    offload: o.Offload = None,
+    trust_remote_code: o.TrustRemoteCode = False,
     threads: o.Threads = None,
     workers: o.Workers = None,
     fast: o.Fast = None,
@@ -131,6 +133,8 @@ def compare(
     batch: o.Batch = None,
     dtype: o.Dtype = None,
     device: o.Device = None,
+    offload: o.Offload = None,
+    trust_remote_code: o.TrustRemoteCode = False,
     threads: o.Threads = None,
     workers: o.Workers = None,
     fast: o.Fast = None,
@@ -209,12 +213,13 @@ def demo(out: o.Out = None, workers: o.Workers = None, quiet: o.Quiet = False) -
 def resume(
     run: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")],
     workers: o.Workers = None,
+    trust_remote_code: o.TrustRemoteCode = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Go on with a run that was stopped. Nothing is made twice."""
     from noise_search.cli.commands import run_resume
 
-    run_resume(run, {"workers": workers}, quiet=quiet)
+    run_resume(run, {"workers": workers}, trust=trust_remote_code, quiet=quiet)
 
 
 @app.command()
@@ -230,11 +235,12 @@ def reproduce(
         Path | None,
         typer.Option("--out", metavar="FILE", help="Where to write the picture made again."),
     ] = None,
+    trust_remote_code: o.TrustRemoteCode = False,
 ) -> None:
     """Make a picture or text again from its record: exit code 1 if anything differs."""
     from noise_search.cli.commands import run_reproduce
 
-    raise typer.Exit(run_reproduce(source, candidate, out))
+    raise typer.Exit(run_reproduce(source, candidate, out, trust=trust_remote_code))
 
 
 @app.command("list")

@@ -89,20 +89,21 @@ def run_demo(given: Mapping[str, Any], *, quiet: bool) -> None:
         demo(out, workers=keys.workers, watch=watcher(0, quiet=quiet))
 
 
-def run_resume(run: Path, given: Mapping[str, Any], *, quiet: bool) -> None:
+def run_resume(run: Path, given: Mapping[str, Any], *, trust: bool, quiet: bool) -> None:
     """Go on with a run."""
     keys = _run_keys(given)
     if not run.is_dir():
         raise UserError(f"resume: {run} is not a folder")
     with resumable(run):
-        found = resume(run, workers=keys.workers, watch=watcher(0, quiet=quiet))
+        watch = watcher(0, quiet=quiet)
+        found = resume(run, workers=keys.workers, watch=watch, trust_remote_code=trust)
     if isinstance(found, list):
         report.print_results(found, run, quiet=quiet)
     else:
         report.print_comparison(found, quiet=quiet)
 
 
-def run_reproduce(source: Path, candidate: str | None, out: Path | None) -> int:
+def run_reproduce(source: Path, candidate: str | None, out: Path | None, *, trust: bool) -> int:
     """Make a picture again; the exit code says whether it is as it was."""
     from noise_search.study.reproduce import reproduce
 
@@ -110,7 +111,7 @@ def run_reproduce(source: Path, candidate: str | None, out: Path | None) -> int:
         raise UserError(f"reproduce: there is no {source}")
     if candidate is not None and not source.is_dir():
         raise UserError("candidate: a picture is one candidate; give the run's folder instead")
-    again = reproduce(source, candidate=candidate)
+    again = reproduce(source, candidate=candidate, trust_remote_code=trust)
     if out is not None:
         report.write_picture(again.pixels, out, again.rate)
     typer.echo(report.verdict(again))

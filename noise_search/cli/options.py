@@ -193,6 +193,14 @@ Dtype = Annotated[str | None, _flag("--dtype", "TYPE", RUN, "float32, bfloat16 o
 Device = Annotated[
     str | None, _flag("--device", "NAME", RUN, "cpu, cuda, cuda:1 or mps. Default: cpu.")
 ]
+Offload = Annotated[
+    str | None,
+    _flag("--offload", "WHAT", RUN, "What leaves the device while idle: model or sequential."),
+]
+TrustRemoteCode = Annotated[
+    bool,
+    _flag("--trust-remote-code", " ", RUN, "Let code that lies with the model run."),
+]
 Threads = Annotated[str | None, _flag("--threads", "N", RUN, "Threads of one process. Default: 1.")]
 Workers = Annotated[
     str | None,

@@ -161,7 +161,7 @@ def _keys(
     values = {} if config is None else read_config(config)
     for key in BY_HAND:
         if key in values:
-            raise UserError(f"{key}: a file cannot say this; it is an argument of search()")
+            raise UserError(f"{key}: a file cannot say this; --trust-remote-code does")
     flags = {key: value for key, value in given.items() if value is not None}
     if config is not None and isinstance(values.get("prompts"), str):
         values["prompts"] = config.parent / values["prompts"]

@@ -117,16 +117,22 @@ def compare(
 
 
 def resume_comparison(
-    out: Path, head: Mapping[str, Any], *, workers: int = 1, watch: Watcher | None = None
+    out: Path,
+    head: Mapping[str, Any],
+    *,
+    workers: int = 1,
+    watch: Watcher | None = None,
+    trust_remote_code: bool = False,
 ) -> Comparison:
     """Go on with a comparison from the header of its journal.
 
     Raises:
         UserError: the header is not one of a comparison.
     """
+    own = {key: head[key] for key in head if key in Settings.model_fields}
     return compare(
         read_prompts(out, head.get("prompts")),
-        Settings.recorded({key: head[key] for key in head if key in Settings.model_fields}),
+        Settings.recorded(own, trust=trust_remote_code),
         head["searches"],
         head["budgets"],
         head["seeds"],

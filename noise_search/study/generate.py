@@ -320,9 +320,19 @@ def read_prompts(out: Path, records: object) -> list[Prompt]:
 
 
 def resume(
-    out: Path, *, workers: int = 1, watch: Watcher | None = None
+    out: Path,
+    *,
+    workers: int = 1,
+    watch: Watcher | None = None,
+    trust_remote_code: bool = False,
 ) -> list[Result] | Comparison:
     """Go on with a run, or a comparison, from its journal.
+
+    Args:
+        out: its folder.
+        workers: processes that play batches.
+        watch: who looks on.
+        trust_remote_code: whether code that lies with its model may run.
 
     Raises:
         UserError: the folder holds no run that can be resumed.
@@ -331,8 +341,15 @@ def resume(
     if "searches" in head:
         from noise_search.study.compare import resume_comparison
 
-        return resume_comparison(out, head, workers=workers, watch=watch or Silent())
+        return resume_comparison(
+            out,
+            head,
+            workers=workers,
+            watch=watch or Silent(),
+            trust_remote_code=trust_remote_code,
+        )
     if "rollouts" in head:
         raise UserError(f"{out} holds the rollouts of a training; go on with the same train-prm")
     prompts = read_prompts(out, head.pop("prompts", None))
-    return generate(prompts, Settings.recorded(head), out, workers=workers, watch=watch)
+    settings = Settings.recorded(head, trust=trust_remote_code)
+    return generate(prompts, settings, out, workers=workers, watch=watch)

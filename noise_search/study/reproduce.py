@@ -47,6 +47,7 @@ def reproduce(
     *,
     candidate: str | None = None,
     arguments: Mapping[str, object] | None = None,
+    trust_remote_code: bool = False,
 ) -> Reproduction:
     """Make a candidate again.
 
@@ -56,26 +57,31 @@ def reproduce(
         candidate: which one of a folder; its best by default. A unique beginning is enough.
         arguments: objects that the pipeline was called with, such as pictures: a record holds
             their digests alone.
+        trust_remote_code: whether code that lies with the record's model may run.
 
     Raises:
         UserError: the source holds no such candidate.
     """
-    objects = arguments or {}
+    objects, trust = arguments or {}, trust_remote_code
     if isinstance(source, Mapping):
-        return _again(source, None, pipe, objects)
+        return _again(source, None, pipe, objects, trust)
     path = Path(source)
     if path.is_dir():
-        return _again(find_record(path, candidate), None, pipe, objects)
+        return _again(find_record(path, candidate), None, pipe, objects, trust)
     pixels, record = read_png(path)
-    return _again(record, pixels, pipe, objects)
+    return _again(record, pixels, pipe, objects, trust)
 
 
 def _again(
-    record: Mapping[str, Any], was: Any | None, pipe: Any, objects: Mapping[str, object]
+    record: Mapping[str, Any],
+    was: Any | None,
+    pipe: Any,
+    objects: Mapping[str, object],
+    trust: bool,
 ) -> Reproduction:
     from noise_search.study.bench import options_of
 
-    settings = Settings.recorded(record["settings"])
+    settings = Settings.recorded(record["settings"], trust=trust)
     book = Book(Recipe.read(line) for line in record["recipes"])
     known = {k: v for k, v in record["candidate"].items() if k != "text"}  # it is made again
     candidate = read_candidate(known, book)

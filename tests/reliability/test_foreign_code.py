@@ -20,6 +20,7 @@ from noise_search.study.reproduce import reproduce
 from noise_search.study.settings import Settings
 from noise_search.study.watch import Silent
 from tests.cli.conftest import Call, call, here
+from tests.pipelines.zoo import KINDS, load
 
 __all__ = ["call", "here"]
 SAID = "needs code that lies with the model"
@@ -83,3 +84,37 @@ def test_a_configuration_cannot_say_it(call: Call, here: Path, foreign: Path) ->
     said = call("generate", "a red circle", "--config", "c.yaml")
     assert said.code == 2
     assert said.err.startswith("noise-search: trust_remote_code: a file cannot say this")
+
+
+OWN_CODE = """
+from diffusers import StableDiffusionPipeline
+
+
+class OwnPipeline(StableDiffusionPipeline):
+    def __call__(self, prompt=None, tint=0.0, **others):
+        return super().__call__(prompt=prompt, **others)
+"""
+
+
+@pytest.mark.filterwarnings("ignore")  # what diffusers says of pipelines that are not its own
+def test_the_users_own_word_runs_it_and_resumes_it(call: Call, here: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    load(KINDS["sd15"], tmp_path).save_pretrained(folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    index["_class_name"] = ["own_pipeline", "OwnPipeline"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    (folder / "own_pipeline.py").write_text(OWN_CODE)
+    words = ["generate", "a red cat", "--model", str(folder), "--verifier", "shapes-clip"]
+    words += ["--steps", "2", "--budget", "4nfe", "--out", "run", "--set", "pipeline.tint=0.5"]
+    refused = call(*words)
+    assert refused.code == 2
+    assert "--trust-remote-code" in refused.err
+    trusted = call(*words, "--trust-remote-code")
+    assert trusted.code == 0, trusted.err
+    assert "trust_remote_code" not in (here / "run" / "run.json").read_text()
+    assert "trust_remote_code" not in (here / "run" / "journal").read_text()
+    for words in (["resume", "run"], ["reproduce", "run"]):
+        refused = call(*words)
+        assert refused.code == 2
+        assert "--trust-remote-code" in refused.err
+        assert call(*words, "--trust-remote-code").code == 0
