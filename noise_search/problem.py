@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
@@ -153,6 +153,19 @@ class Score:
     cached: bool = False
 
 
+class LostVerifierError(UserError):
+    """A verifier that cannot go on, whatever it is shown: its server is gone, say.
+
+    Args:
+        text: why, in one line.
+        scores: one a sample, in order; None where there is none.
+    """
+
+    def __init__(self, text: str, scores: Sequence[Score | None]) -> None:
+        super().__init__(text)
+        self.scores = list(scores)
+
+
 @dataclass(frozen=True)
 class Sample:
     """What a verifier is shown.
@@ -266,11 +279,14 @@ class Batch:
         candidates: in the order asked.
         overhead: what was spent beside them.
         cached: verifier calls among their costs that the score cache has answered.
+        lost: why the verifier cannot go on, or None. What it has not judged is not among the
+            candidates; the run ends once these are filed.
     """
 
     candidates: list[Candidate]
     overhead: Cost = ZERO
     cached: int = 0
+    lost: str | None = None
 
 
 class Problem(Protocol):
@@ -311,6 +327,17 @@ def content_hash(content: object) -> str:
     return hashlib.sha256(memoryview(cast("bytes", content)).tobytes()).hexdigest()
 
 
+def most_of_judging(verifier: Verifier, *, moving: bool) -> Cost:
+    """What judging one sample costs at most beside the call itself, such as a judge's tokens.
+
+    Args:
+        verifier: says it by a method `most`; one that has none costs nothing.
+        moving: whether samples are videos.
+    """
+    most: Callable[[bool], Cost] | None = getattr(verifier, "most", None)
+    return ZERO if most is None else most(moving)
+
+
 def judge(verifier: Verifier, samples: Sequence[Sample]) -> list[Score]:
     """A verifier's scores; whatever it does wrong is a failure of the samples it was shown."""
     try:
@@ -343,6 +370,9 @@ class Judged:
     def __init__(self, pipeline: Pipeline, verifier: Verifier) -> None:
         self.pipeline = pipeline
         self.verifier = verifier
+        # pipelines of videos have a rate of frames
+        moving = getattr(pipeline, "rate", None) is not None
+        self._look = Cost(verifier_calls=1) + most_of_judging(verifier, moving=moving)
 
     @property
     def medium(self) -> Medium:
@@ -360,9 +390,9 @@ class Judged:
         return self.pipeline.most_steps
 
     def price(self, ask: Ask) -> Cost:
-        """The pipeline's price, and one verifier call if it may be looked at."""
-        calls = int(may_be_looked_at(ask, self.medium))
-        return self.pipeline.price(ask) + Cost(verifier_calls=calls)
+        """The pipeline's price, and the verifier's if it may be looked at."""
+        price = self.pipeline.price(ask)
+        return price + self._look if may_be_looked_at(ask, self.medium) else price
 
     def lane(self, ask: Ask) -> Hashable:
         """The pipeline's."""
@@ -376,18 +406,20 @@ class Judged:
             for i, p in enumerate(played)
             if p.shown
         ]
-        scores = dict(
-            zip(
-                (i for i, _ in shown),
-                judge(self.verifier, [s for _, s in shown]) if shown else [],
-                strict=True,
-            )
-        )
+        lost, given = None, list[Score | None]()
+        try:
+            given += judge(self.verifier, [s for _, s in shown]) if shown else []
+        except LostVerifierError as error:
+            lost, given = str(error), error.scores
+        scores = {i: score for (i, _), score in zip(shown, given, strict=True) if score}
+        unjudged = {i for i, _ in shown} - scores.keys()
         made = [
             self._candidate(a, p, scores.get(i))
             for i, (a, p) in enumerate(zip(asks, played, strict=True))
+            if i not in unjudged
         ]
-        return Batch(made, overhead, sum(score.cached for score in scores.values()))
+        overhead = sum((played[i].cost for i in unjudged), overhead)  # they will be made again
+        return Batch(made, overhead, sum(score.cached for score in scores.values()), lost)
 
     def _candidate(self, ask: Ask, played: Played, score: Score | None) -> Candidate:
         judged = score or Score()

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from noise_search.budget import ZERO, Cost, Ledger, Limits, Purse
 from noise_search.candidate import Candidate
-from noise_search.errors import Stop
+from noise_search.errors import Stop, UserError
 from noise_search.moves import Continue, Move, Plan, Search, Spent
 from noise_search.noise import Book, Name
 from noise_search.problem import Ask, Batch, Problem, Prompt
@@ -344,6 +344,8 @@ class Run:
             self.memory.keep(batch)
             self.overhead(batch.overhead)
             self._file(batch.candidates, owners)
+            if batch.lost is not None:
+                raise UserError(batch.lost)
 
     def _file(self, candidates: Sequence[Candidate], owners: dict[Name, list[_Live]]) -> None:
         for candidate in candidates:

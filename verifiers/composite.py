@@ -12,9 +12,16 @@ from typing import Annotated
 
 from pydantic import Field
 
-from noise_search.budget import ZERO
+from noise_search.budget import ZERO, Cost
 from noise_search.errors import UserError
-from noise_search.problem import Sample, Score, Verifier, judge
+from noise_search.problem import (
+    LostVerifierError,
+    Sample,
+    Score,
+    Verifier,
+    judge,
+    most_of_judging,
+)
 from noise_search.ranking import ByScore, First, MeanRank, Ranking, Weighted
 from noise_search.specs import Spec, parse
 from noise_search.verifiers.loading import load
@@ -41,8 +48,23 @@ class Several:
 
     def score(self, samples: Sequence[Sample]) -> list[Score]:
         """One score a sample, in order; where one of the parts fails, the sample does."""
-        columns = [judge(part, samples) for part in self.parts]
-        return [_joined(row) for row in zip(*columns, strict=True)]
+        columns: list[Sequence[Score | None]] = []
+        lost: str | None = None
+        for part in self.parts:
+            try:
+                columns.append(judge(part, samples))
+            except LostVerifierError as error:
+                lost = str(error)
+                columns.append(error.scores)
+        found = [_joined([s for s in row if s is not None]) for row in zip(*columns, strict=True)]
+        if lost is None:
+            return found
+        whole = (all(row) for row in zip(*columns, strict=True))
+        raise LostVerifierError(lost, [s if w else None for s, w in zip(found, whole, strict=True)])
+
+    def most(self, moving: bool) -> Cost:
+        """What judging one sample costs at most, by all of them."""
+        return sum((most_of_judging(part, moving=moving) for part in self.parts), ZERO)
 
 
 def rank(spec: Spec, models: Models, /) -> Verifier:

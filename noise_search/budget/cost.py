@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from fractions import Fraction
 
 from noise_search.errors import UserError, nearest
 
@@ -20,6 +21,7 @@ class Cost:
         verifier_calls: samples a verifier scored.
         tokens_in: tokens read by a language model.
         tokens_out: tokens written by a language model.
+        judge_calls: answers of a judge over the network, those that were of no use too.
         judge_tokens: tokens of a judge, read and written.
         micro_usd: money, in millionths of a US dollar.
         flops: floating point operations, where known.
@@ -32,6 +34,7 @@ class Cost:
     verifier_calls: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
+    judge_calls: int = 0
     judge_tokens: int = 0
     micro_usd: int = 0
     flops: int = 0
@@ -67,6 +70,10 @@ UNITS: Mapping[str, tuple[str, int]] = {
     "calls": ("verifier_calls", 1),
     "tok": ("tokens_out", 1),
     "ktok": ("tokens_out", 1_000),
+    "jcalls": ("judge_calls", 1),
+    "jtok": ("judge_tokens", 1),
+    "kjtok": ("judge_tokens", 1_000),
+    "usd": ("micro_usd", 1_000_000),
     "s": ("microseconds", 1_000_000),
     "min": ("microseconds", 60_000_000),
     "h": ("microseconds", 3_600_000_000),
@@ -80,7 +87,9 @@ SPOKEN: Mapping[str, str] = {
     "verifier_calls": "verifier calls",
     "tokens_in": "tokens read",
     "tokens_out": "tokens written",
+    "judge_calls": "judge calls",
     "judge_tokens": "tokens of the verifier",
+    "micro_usd": "millionths of a US dollar",
 }
 """Fields of `Cost` as people call them."""
 
@@ -103,7 +112,7 @@ def read_limits(text: str) -> dict[str, int]:
         if unit.lower() not in UNITS:
             raise UserError(f"budget: unknown unit {unit!r} in {part!r}{nearest(unit, UNITS)}")
         field, multiplier = UNITS[unit.lower()]
-        amount = float(number) * multiplier
+        amount = Fraction(number) * multiplier
         if amount != int(amount) or not amount:
             raise UserError(f"budget: {part!r} is not a whole number of {field} above 0")
         if field in limits:

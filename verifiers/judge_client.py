@@ -1,0 +1,463 @@
+"""Questions to an OpenAI-compatible server: paced, asked again where that may help, never trusted.
+
+What may be asked again is a question that was not answered (a time-out, a reset, 408, 429, 5xx) or
+whose answer cannot be read.  A server that does not answer ends the run, as no candidate is to
+blame; a question that is refused, or whose answers are never any good, has a reason in place of an
+answer.  The key is put into the header of a request and into nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pydantic import SecretStr
+
+from noise_search.budget import ZERO, Cost
+from noise_search.errors import UserError
+
+if TYPE_CHECKING:
+    import httpx
+    from tenacity import RetryCallState
+
+__all__ = [
+    "Answered",
+    "Client",
+    "DeadServerError",
+    "Manner",
+    "Pace",
+    "Prices",
+    "Stopped",
+    "in_threads",
+]
+
+T = TypeVar("T")
+
+MOST_BYTES = 1 << 20
+"""Of a response; one that is longer is not read."""
+LONGEST_WAIT = 300.0
+"""Seconds; a server that asks for more patience ends the run."""
+LONGEST_STEP = 30.0
+"""Seconds between two tries, where the server says nothing of it."""
+AGAIN = (408, 409, 425, 429)
+"""Statuses below 500 after which a question is asked again."""
+HOPELESS = (401, 403, 404, 405)
+"""Statuses that say that no question will be answered."""
+
+
+class DeadServerError(UserError):
+    """The server answers nobody."""
+
+
+class Stopped(Exception):  # noqa: N818 - not an error of this question
+    """Another question has ended it all."""
+
+
+class _Silent(Exception):  # noqa: N818 - handled here
+    """The question was not answered; `after` are the seconds that the server asks to wait."""
+
+    def __init__(self, said: str, after: float | None = None) -> None:
+        super().__init__(said)
+        self.after = after
+
+
+class _Unreadable(Exception):  # noqa: N818 - handled here
+    """There was an answer, and it is of no use."""
+
+
+class _Refused(Exception):  # noqa: N818 - handled here
+    """This question will never be answered."""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a server is asked.
+
+    Attributes:
+        rate: requests a second, or None for as many as there are.
+        timeout: seconds to wait for an answer.
+        attempts: how often one question is asked at most.
+        wait: seconds before the second try, about; they double with every further one.
+    """
+
+    rate: float | None = None
+    timeout: float = 60.0
+    attempts: int = 8
+    wait: float = 0.5
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What an answer costs.
+
+    Attributes:
+        most_in: tokens of a question with its pictures, at most.
+        most_out: tokens of an answer, at most.
+        usd_in: US dollars of a million tokens read.
+        usd_out: US dollars of a million tokens written.
+    """
+
+    most_in: int
+    most_out: int
+    usd_in: float = 0.0
+    usd_out: float = 0.0
+
+    @property
+    def most(self) -> Cost:
+        """An answer, at most; charged where the server does not tell what it was."""
+        return self.of(self.most_in, self.most_out)
+
+    def of(self, read: int, written: int) -> Cost:
+        """An answer of so many tokens; a dollar a million is a millionth of one a token."""
+        millionths = round(read * self.usd_in + written * self.usd_out, 6)
+        return Cost(
+            judge_calls=1,
+            judge_tokens=read + written,
+            micro_usd=-int(-millionths // 1),
+        )
+
+
+@dataclass
+class Answered(Generic[T]):
+    """What came of a question.
+
+    Attributes:
+        value: the answer, or None.
+        failure: why there is none.
+        said: the last words of the judge, as far as they could be made out.
+        cost: of all that may be on the bill, answers that were of no use too.
+        heard: whether the server has given any answer to it.
+    """
+
+    value: T | None = None
+    failure: str | None = None
+    said: str = ""
+    cost: Cost = ZERO
+    heard: bool = False
+
+
+class Pace:
+    """Turns at a steady rate, for several threads; all rest when one is told to.
+
+    Args:
+        rate: turns a second, or None.
+    """
+
+    def __init__(self, rate: float | None) -> None:
+        self._every = 0.0 if rate is None else 1.0 / rate
+        self._next = 0.0
+        self._lock = Lock()
+
+    def turn(self) -> float:
+        """Take the next turn; the seconds until then."""
+        with self._lock:
+            now = time.monotonic()
+            at = max(now, self._next)
+            self._next = at + self._every
+            return at - now
+
+    def rest(self, seconds: float) -> None:
+        """Let no turn be sooner than this."""
+        with self._lock:
+            self._next = max(self._next, time.monotonic() + seconds)
+
+
+class Client:
+    """Asks one server. Several threads may ask at once.
+
+    Args:
+        url: of the API, as ``http://127.0.0.1:8000/v1``.
+        key: sent as a bearer token, or None.
+        manner: how it is asked.
+        prices: of an answer.
+        name: what errors call it.
+    """
+
+    def __init__(
+        self, url: str, key: SecretStr | None, manner: Manner, prices: Prices, name: str
+    ) -> None:
+        import httpx
+
+        self.manner = manner
+        self.prices = prices
+        self.name = name
+        self._key = key
+        self._url = f"{url}/chat/completions"
+        self._pace = Pace(manner.rate)
+        # nothing compressed: a small response may not become a large one
+        headers = {"Accept-Encoding": "identity"}
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key.get_secret_value()}"
+            _censor(key.get_secret_value())
+        self._http = httpx.Client(headers=headers, timeout=manner.timeout, follow_redirects=False)
+
+    def ask(self, question: dict[str, Any], read: Callable[[str], T], stop: Event) -> Answered[T]:
+        """Ask until there is an answer that can be read, or it is no use.
+
+        Args:
+            question: the body of the request.
+            read: gives the answer of a text, or raises `ValueError` with what is wrong with it.
+            stop: set by others to end all waiting.
+
+        Raises:
+            DeadServerError: the server has not answered at all, or answers nobody.
+            Stopped: `stop` was set before there was an answer.
+        """
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+
+        found: Answered[T] = Answered()
+        again = Retrying(
+            stop=stop_after_attempt(self.manner.attempts),
+            wait=self._patience,
+            retry=retry_if_exception_type((_Silent, _Unreadable)),
+            sleep=lambda seconds: _sleep(seconds, stop),
+            reraise=True,
+        )
+        try:
+            found.value = again(self._once, question, read, found, stop)
+        except (_Unreadable, _Refused) as error:
+            found.failure = str(error)
+        except _Silent as error:
+            if not found.heard:
+                raise DeadServerError(
+                    f"{self.name} does not answer: {error}; what was judged before is kept"
+                ) from None
+            found.failure = str(error)
+        return found
+
+    def _once(
+        self,
+        question: dict[str, Any],
+        read: Callable[[str], T],
+        found: Answered[T],
+        stop: Event,
+    ) -> T:
+        _sleep(self._pace.turn(), stop)
+        status, head, body = self._exchange(question, found)
+        if status != 200:
+            self._refuse(status, head, body)
+        text, cost = self._content(body)
+        found.heard = True
+        found.cost += cost
+        found.said = text
+        self._check_bounds(cost)
+        try:
+            return read(text)
+        except ValueError as error:
+            raise _Unreadable(self.clean(str(error))) from None
+
+    def _exchange(
+        self, question: dict[str, Any], found: Answered[T]
+    ) -> tuple[int, httpx.Headers, bytes]:
+        """Status, headers and body of one request.
+
+        Raises:
+            _Silent: there was no whole response in time.
+            _Unreadable: it is too long.
+        """
+        import httpx
+
+        sent = time.monotonic()
+        try:
+            with self._http.stream("POST", self._url, json=question) as response:
+                body = b""
+                for part in response.iter_raw():
+                    body += part
+                    if len(body) > MOST_BYTES:
+                        found.cost += self.prices.most
+                        found.heard = True
+                        raise _Unreadable(f"more than {MOST_BYTES:,} bytes")
+                    if time.monotonic() - sent > self.manner.timeout:
+                        raise httpx.ReadTimeout("a response came too slowly")
+                return response.status_code, response.headers, body
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise _Silent(self.clean(_words(error))) from None
+        except httpx.TransportError as error:
+            # it may have been at work: what may be on the bill is charged
+            found.cost += self.prices.most
+            raise _Silent(self.clean(_words(error))) from None
+        except httpx.InvalidURL as error:
+            raise DeadServerError(f"{self.name}: {self.clean(_words(error))}") from None
+
+    def _refuse(self, status: int, head: httpx.Headers, body: bytes) -> None:
+        """Say what a status means.
+
+        Raises:
+            _Silent: ask again.
+            _Refused: this question will not be answered.
+            DeadServerError: none will.
+        """
+        said = self.clean(f"status {status}{_reason(body)}")
+        if status in AGAIN or status >= 500:
+            after = _seconds(head.get("Retry-After"))
+            if after is not None and after > LONGEST_WAIT:
+                raise DeadServerError(
+                    f"{self.name} asks to wait {after:,.0f} s ({said}); resume then"
+                )
+            if after is not None:
+                self._pace.rest(after)
+            raise _Silent(said, after)
+        if status in HOPELESS or status < 400:
+            raise DeadServerError(f"{self.name} refuses all questions: {said}")
+        raise _Refused(said)
+
+    def _content(self, body: bytes) -> tuple[str, Cost]:
+        """What the model said, and what that cost."""
+        try:
+            record = json.loads(body)
+            content = record["choices"][0]["message"]["content"]
+        except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+            record, content = {}, None
+        cost = self.prices.most
+        usage = record.get("usage") if isinstance(record, dict) else None
+        if isinstance(usage, dict):
+            told = [usage.get(key) for key in ("prompt_tokens", "completion_tokens")]
+            read, written = (n if type(n) is int and n >= 0 else None for n in told)
+            if read is not None and written is not None:
+                cost = self.prices.of(read, written)
+        # no text at all: read it as an empty answer, which is of no use
+        return self.clean(content) if isinstance(content, str) else "", cost
+
+    def _check_bounds(self, cost: Cost) -> None:
+        """Refuse to go on where answers cost more than the budget was told.
+
+        Raises:
+            DeadServerError: this one did.
+        """
+        most = self.prices.most
+        if cost.judge_tokens > most.judge_tokens or cost.micro_usd > most.micro_usd:
+            raise DeadServerError(
+                f"{self.name}: a question and its answer took {cost.judge_tokens:,} tokens, more "
+                f"than most_in={self.prices.most_in} and max_tokens={self.prices.most_out} allow; "
+                "raise most_in"
+            )
+
+    def _patience(self, state: RetryCallState) -> float:
+        """Seconds before the next try: what the server asks for, with jitter; else it doubles."""
+        from tenacity import wait_random, wait_random_exponential
+
+        error = None if state.outcome is None else state.outcome.exception()
+        after = getattr(error, "after", None)
+        if after is not None:
+            return float(after) + wait_random(0, self.manner.wait)(state)
+        return wait_random_exponential(multiplier=self.manner.wait, max=LONGEST_STEP)(state)
+
+    def clean(self, text: str) -> str:
+        """A server's words without the key, should it have repeated it."""
+        if self._key is None:
+            return text
+        return text.replace(self._key.get_secret_value(), "[key]")
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._http.close()
+
+
+class _Censor(logging.Filter):
+    """Keeps a key out of the debug log of the HTTP libraries, which tells headers of responses."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self.key = key
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said = record.getMessage()
+        if self.key in said:
+            record.msg, record.args = said.replace(self.key, "[key]"), None
+        return True
+
+
+_CENSORED: set[str] = set()
+
+
+def _censor(key: str) -> None:
+    if key in _CENSORED:
+        return
+    _CENSORED.add(key)
+    for name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy"):
+        logging.getLogger(name).addFilter(_Censor(key))
+
+
+def _sleep(seconds: float, stop: Event) -> None:
+    """Wait, unless it is all over.
+
+    Raises:
+        Stopped: it is.
+    """
+    if stop.wait(seconds) if seconds > 0 else stop.is_set():
+        raise Stopped
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _reason(body: bytes) -> str:
+    """What a server says of an error, in few words; nothing of a page of HTML."""
+    try:
+        record = json.loads(body)
+        said = record.get("error", record.get("detail", record.get("message", "")))
+        said = said.get("message", "") if isinstance(said, dict) else said
+    except (ValueError, AttributeError, RecursionError):
+        return ""
+    words = " ".join(str(said).split())[:200]
+    return f", {words}" if words else ""
+
+
+def _seconds(text: str | None) -> float | None:
+    """What a Retry-After header asks for: seconds, or a date."""
+    if text is None:
+        return None
+    try:
+        return max(0.0, float(text)) if float(text) < float("inf") else None
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def in_threads(items: Sequence[T], work: Callable[[T, Event], object], width: int) -> None:
+    """Work on all items, so many at once; the first error ends it and is raised.
+
+    What is under way when one fails is finished, as it may be paid for already.
+
+    Args:
+        items: what to work on, begun in order.
+        work: is given one, and an event that is set on the first error: who waits gives up then.
+        width: threads.
+    """
+    rest, lock, stop, errors = iter(items), Lock(), Event(), list[BaseException]()
+
+    def serve() -> None:
+        while not stop.is_set():
+            with lock:
+                item = next(rest, None)
+            if item is None:
+                return
+            try:
+                work(item, stop)
+            except Stopped:
+                return
+            except BaseException as error:  # handed to the thread that waits
+                errors.append(error)
+                stop.set()
+
+    # daemons: a process that is told to end does not wait for a slow server
+    threads = [Thread(target=serve, daemon=True) for _ in range(min(width, len(items)))]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        stop.set()
+    if errors:
+        raise errors[0]
