@@ -40,5 +40,5 @@ def check_purse(journal: Path) -> None:
 
 def test_there_are_examples_and_they_are_short() -> None:
     names = {path.stem for path in EXAMPLES}
-    assert {"search_pipeline", "own_verifier", "own_search", "one_purse"} <= names
+    assert {"search_inside_my_program", "own_verifier", "own_search", "one_purse"} <= names
     assert all(len(path.read_text().splitlines()) < 40 for path in EXAMPLES)
