@@ -24,6 +24,7 @@ SEARCHES: Mapping[str, str] = {
     "zero-order": "noise_search.searches.zero_order:zero_order",
 }
 VERIFIERS: Mapping[str, str] = {
+    "aesthetic": "noise_search.verifiers.aesthetic:aesthetic",
     "arithmetic": "noise_search.verifiers.loading:arithmetic",
     "clip": "noise_search.verifiers.loading:clip",
     "exact": "noise_search.verifiers.loading:exact",

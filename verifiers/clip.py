@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-__all__ = ["CLIPSCORE_PREFIX", "CLIPSCORE_SCALE", "Clip", "Encoder", "encoder_of"]
+__all__ = ["CLIPSCORE_PREFIX", "CLIPSCORE_SCALE", "TOWER", "Clip", "Encoder", "encoder_of"]
 
 CLIPSCORE_PREFIX = "A photo depicts "
 CLIPSCORE_SCALE = 2.5
+TOWER = "ViT-L-14/openai"
+"""The model of a spec that names none."""
 
 Features = NDArray[np.float64]
 """Of one picture or sentence, (D,), of norm 1."""
@@ -71,6 +73,11 @@ class Encoder:
             f"{self._towers.name} sha256:{checksum(self._towers.files)} {dtype}"
             f" own-preprocessing(uint8) batch:{self.place.batch}"
         )
+
+    @cached_property
+    def width(self) -> int:
+        """How many features there are of a picture, and of a sentence."""
+        return len(self.sentence(""))
 
     def pictures(self, images: Sequence[Image.Image | Pixels]) -> list[Features]:
         """Features of pictures (PIL, or uint8 of H x W x 3), in order."""

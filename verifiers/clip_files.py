@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from noise_search.errors import UserError, nearest
 from noise_search.verifiers.models import Place
+from noise_search.verifiers.weights import Published
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,6 +25,7 @@ __all__ = ["SHIPPED", "Towers", "load_directory", "load_published", "shipped_fol
 
 SHIPPED = {"shapes-clip": "shapes_clip", "shapes-clip-weak": "shapes_clip_weak"}
 """Folders of the models that come with the package."""
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 _WEIGHTS = (".safetensors", ".bin", ".pth", ".pt")
 
 
@@ -119,6 +121,42 @@ def _need_text_config(config: dict[str, Any], name: str) -> None:
         raise UserError(f"{name!r} needs {source!r}, which is not on the disk")
 
 
+def published(target: str) -> tuple[Published, ...]:
+    """The repositories with the files of one of open_clip's models, as ``ViT-B-32/openai``.
+
+    Raises:
+        UserError: the model is unknown, or the hub does not have it.
+    """
+    name, _, tag = target.rpartition("/")
+    config, source = _known(name, tag)
+    repository, _, file = source.get("hf_hub", "").rpartition("/")
+    if not repository:
+        raise UserError(f"the weights {tag!r} of {name!r} are not on the hub")
+    safe = "open_clip_model.safetensors" if file in ("", "open_clip_pytorch_model.bin") else file
+    licence = "MIT" if tag == "openai" or repository.startswith("laion/") else "unknown"
+    model = Published(repository, (safe,), licence)
+    words = config["text_cfg"].get("hf_tokenizer_name")
+    return (model, Published(words, _TOKENIZER, "unknown")) if words else (model,)
+
+
+def _known(name: str, tag: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What open_clip knows of a model and of its weights.
+
+    Raises:
+        UserError: nothing.
+    """
+    import open_clip
+
+    config = open_clip.get_model_config(name)
+    if config is None:
+        raise UserError(f"open_clip has no model {name!r}{_near(name, open_clip.list_models())}")
+    source = open_clip.get_pretrained_cfg(name, tag)
+    if not source:
+        known = open_clip.list_pretrained_tags_by_model(name)
+        raise UserError(f"open_clip has no weights {tag!r} of {name!r}{_near(tag, known)}")
+    return config, source
+
+
 def load_published(name: str, tag: str, place: Place) -> Towers:
     """Load one of open_clip's published models, e.g. ``"ViT-B-32", "openai"``, from the disk.
 
@@ -127,16 +165,13 @@ def load_published(name: str, tag: str, place: Place) -> Towers:
     """
     import open_clip
 
-    config = open_clip.get_model_config(name)
-    if config is None:
-        raise UserError(f"open_clip has no model {name!r}{_near(name, open_clip.list_models())}")
-    known = open_clip.list_pretrained_tags_by_model(name)
-    source = open_clip.get_pretrained_cfg(name, tag)
-    if not source:
-        raise UserError(f"open_clip has no weights {tag!r} of {name!r}{_near(tag, known)}")
+    config, source = _known(name, tag)
     weights = _cached_weights(source)
     if weights is None:
-        raise UserError(f"the weights {tag!r} of {name!r} are not on the disk")
+        raise UserError(
+            f"the weights {tag!r} of {name!r} are not on the disk; "
+            f"noise-search prefetch clip:{name}/{tag} fetches them"
+        )
     _need_text_config(config, name)
     model, _, pixels = open_clip.create_model_and_transforms(
         name,

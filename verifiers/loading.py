@@ -78,7 +78,16 @@ def from_callable(
 
 TEXT_JUDGES = frozenset({"arithmetic", "exact", "math", "prm", "prm-random"})
 """Verifiers that judge texts alone,"""
-PICTURE_JUDGES = frozenset({"clip", "image-reward", "shapes", "shapes-clip", "shapes-clip-weak"})
+PICTURE_JUDGES = frozenset(
+    {
+        "aesthetic",
+        "clip",
+        "image-reward",
+        "shapes",
+        "shapes-clip",
+        "shapes-clip-weak",
+    }
+)
 """and those that judge pictures alone; nothing is known of other packages'."""
 
 
@@ -170,23 +179,35 @@ def clip(
     """A CLIP or SigLIP model: `clip:ViT-L-14/openai` (open_clip's names), or a folder's path.
 
     Args:
-        spec: as written.
+        spec: as written; `clip` alone is `clip:ViT-L-14/openai`.
         models: what other verifiers have loaded.
         clipscore: 2.5 max(cosine, 0) with "A photo depicts" (CLIPScore), not the raw cosine.
         device: where it runs.
         dtype: of its weights.
         batch: pictures a call, always.
     """
-    from noise_search.verifiers.clip import CLIPSCORE_PREFIX, CLIPSCORE_SCALE, Clip, encoder_of
+    from noise_search.verifiers.clip import (
+        CLIPSCORE_PREFIX,
+        CLIPSCORE_SCALE,
+        TOWER,
+        Clip,
+        encoder_of,
+    )
+    from noise_search.verifiers.weights import needed
 
-    if spec.target is None or spec.part is not None or spec.items:
+    if spec.part is not None or spec.items:
         raise UserError(f"verifier {spec}: write clip:MODEL/WEIGHTS, as ViT-L-14/openai, or a path")
     place = models.place(device, dtype, batch)
     place.check(str(spec))
-    encoder = encoder_of(spec.target, models, place)
-    if clipscore:
-        return _matching(Clip(encoder, prefix=CLIPSCORE_PREFIX, scale=CLIPSCORE_SCALE), spec)
-    return _matching(Clip(encoder), spec)
+    target = spec.target or TOWER
+    try:
+        encoder = encoder_of(target, models, place)
+    except UserError as error:
+        raise UserError(f"verifier {spec}: {error}") from None
+    options: Any = {"prefix": CLIPSCORE_PREFIX, "scale": CLIPSCORE_SCALE} if clipscore else {}
+    source = needed("clip", target)
+    licence = source[0].licence if source else "unknown"
+    return _matching(Clip(encoder, **options), spec, licence, target)
 
 
 def shapes_clip(spec: Spec, models: Models, /) -> Verifier:
@@ -276,17 +297,15 @@ def _shipped(spec: Spec, models: Models) -> Verifier:
 
     _no_target(spec)
     place = models.place(None, "float32", 8)
-    return _matching(
-        Clip(encoder_of(str(shipped_folder(spec.name)), models, place)), spec, "Apache-2.0"
-    )
+    encoder = encoder_of(str(shipped_folder(spec.name)), models, place)
+    return _matching(Clip(encoder), spec, "Apache-2.0", "comes with the package")
 
 
-def _matching(model: Clip, spec: Spec, licence: str = "unknown") -> Verifier:
+def _matching(model: Clip, spec: Spec, licence: str, source: str) -> Verifier:
     from noise_search.verifiers.card import Card
     from noise_search.verifiers.pictures import Pictures
 
     low, high = model.bounds
-    source = "comes with the package" if spec.target is None else spec.target
     card = Card(version=model.version, low=low, high=high, licence=licence, source=source)
     return Pictures(model.similarity, str(spec), card)
 

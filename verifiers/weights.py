@@ -53,8 +53,14 @@ class Published:
 BERT = Published(
     "google-bert/bert-base-uncased", ("vocab.txt",), "Apache-2.0", ("bert-base-uncased",)
 )
+TOWER = Published("timm/vit_large_patch14_clip_224.openai", ("open_clip_model.safetensors",), "MIT")
+"""ViT-L-14/openai."""
 
 DEFAULTS: Mapping[str, tuple[Published, ...]] = {
+    "aesthetic": (TOWER,),
+    "aesthetic:v1": (TOWER,),
+    "aesthetic:v2": (TOWER,),
+    "clip": (TOWER,),
     "image-reward": (
         Published(
             "zai-org/ImageReward",
@@ -65,7 +71,7 @@ DEFAULTS: Mapping[str, tuple[Published, ...]] = {
         BERT,
     ),
 }
-"""By the name of the verifier; the model itself comes first."""
+"""By the name of the verifier, with its target where that is a version; the model comes first."""
 
 
 def needed(name: str, target: str | None = None) -> tuple[Published, ...]:
@@ -75,16 +81,22 @@ def needed(name: str, target: str | None = None) -> tuple[Published, ...]:
     ()
     >>> [p.repository for p in needed("image-reward", "org/model")]
     ['org/model', 'google-bert/bert-base-uncased']
+    >>> [p.repository for p in needed("clip", "ViT-B-32/openai")]
+    ['timm/vit_base_patch32_clip_224.openai']
 
     Args:
         name: of the verifier.
         target: what stands behind the colon.
     """
-    usual = DEFAULTS.get(name, ())
-    if target is None or not usual:
+    usual = DEFAULTS.get(f"{name}:{target}", DEFAULTS.get(name, ()))
+    if target is None or not usual or f"{name}:{target}" in DEFAULTS:
         return usual
     if is_path(target):
         return ()
+    if name == "clip":
+        from noise_search.verifiers.clip_files import published
+
+        return published(target)
     return (Published(target, usual[0].files, "unknown"), *usual[1:])
 
 
