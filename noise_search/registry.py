@@ -30,6 +30,7 @@ VERIFIERS: Mapping[str, str] = {
     "exact": "noise_search.verifiers.loading:exact",
     "first": "noise_search.verifiers.composite:first",
     "image-reward": "noise_search.verifiers.image_reward:image_reward",
+    "judge": "noise_search.verifiers.judge:judge",
     "math": "noise_search.verifiers.loading:math",
     "prm": "noise_search.verifiers.loading:prm",
     "prm-random": "noise_search.verifiers.loading:prm_random",

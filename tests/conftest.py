@@ -16,14 +16,20 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.fixture
+def loopback() -> bool:
+    """Whether a test may reach ports of this machine; a file that starts a server overrides it."""
+    return False
+
+
 @pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+def no_network(monkeypatch: pytest.MonkeyPatch, loopback: bool) -> Iterator[list[Any]]:
     """Refuse every connection but those between processes of this machine; count attempts."""
     attempts: list[Any] = []
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: Any) -> None:
-        if self.family == socket.AF_UNIX:
+        if self.family == socket.AF_UNIX or (loopback and address[0] in ("127.0.0.1", "::1")):
             return connect(self, address)
         attempts.append(address)
         raise ConnectionRefusedError(f"a test tried to reach {address}")

@@ -9,33 +9,25 @@ answer.  The key is put into the header of a request and into nothing else.
 from __future__ import annotations
 
 import json
-import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from threading import Event, Lock, Thread
+from threading import Event
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import SecretStr
 
 from noise_search.budget import ZERO, Cost
 from noise_search.errors import UserError
+from noise_search.verifiers.judge_pace import Pace, sleep
+from noise_search.verifiers.judge_secrets import censor
 
 if TYPE_CHECKING:
     import httpx
     from tenacity import RetryCallState
 
-__all__ = [
-    "Answered",
-    "Client",
-    "DeadServerError",
-    "Manner",
-    "Pace",
-    "Prices",
-    "Stopped",
-    "in_threads",
-]
+__all__ = ["Answered", "Client", "DeadServerError", "Manner", "Prices"]
 
 T = TypeVar("T")
 
@@ -53,10 +45,6 @@ HOPELESS = (401, 403, 404, 405)
 
 class DeadServerError(UserError):
     """The server answers nobody."""
-
-
-class Stopped(Exception):  # noqa: N818 - not an error of this question
-    """Another question has ended it all."""
 
 
 class _Silent(Exception):  # noqa: N818 - handled here
@@ -142,37 +130,11 @@ class Answered(Generic[T]):
     heard: bool = False
 
 
-class Pace:
-    """Turns at a steady rate, for several threads; all rest when one is told to.
-
-    Args:
-        rate: turns a second, or None.
-    """
-
-    def __init__(self, rate: float | None) -> None:
-        self._every = 0.0 if rate is None else 1.0 / rate
-        self._next = 0.0
-        self._lock = Lock()
-
-    def turn(self) -> float:
-        """Take the next turn; the seconds until then."""
-        with self._lock:
-            now = time.monotonic()
-            at = max(now, self._next)
-            self._next = at + self._every
-            return at - now
-
-    def rest(self, seconds: float) -> None:
-        """Let no turn be sooner than this."""
-        with self._lock:
-            self._next = max(self._next, time.monotonic() + seconds)
-
-
 class Client:
     """Asks one server. Several threads may ask at once.
 
     Args:
-        url: of the API, as ``http://127.0.0.1:8000/v1``.
+        url: of the API, as ``http://127.0.0.1:8000/v1``; it may be told to anyone.
         key: sent as a bearer token, or None.
         manner: how it is asked.
         prices: of an answer.
@@ -188,13 +150,13 @@ class Client:
         self.prices = prices
         self.name = name
         self._key = key
-        self._url = f"{url}/chat/completions"
+        self.url = url
         self._pace = Pace(manner.rate)
         # nothing compressed: a small response may not become a large one
         headers = {"Accept-Encoding": "identity"}
         if key is not None:
             headers["Authorization"] = f"Bearer {key.get_secret_value()}"
-            _censor(key.get_secret_value())
+            censor(key.get_secret_value())
         self._http = httpx.Client(headers=headers, timeout=manner.timeout, follow_redirects=False)
 
     def ask(self, question: dict[str, Any], read: Callable[[str], T], stop: Event) -> Answered[T]:
@@ -216,7 +178,7 @@ class Client:
             stop=stop_after_attempt(self.manner.attempts),
             wait=self._patience,
             retry=retry_if_exception_type((_Silent, _Unreadable)),
-            sleep=lambda seconds: _sleep(seconds, stop),
+            sleep=lambda seconds: sleep(seconds, stop),
             reraise=True,
         )
         try:
@@ -238,7 +200,7 @@ class Client:
         found: Answered[T],
         stop: Event,
     ) -> T:
-        _sleep(self._pace.turn(), stop)
+        sleep(self._pace.turn(), stop)
         status, head, body = self._exchange(question, found)
         if status != 200:
             self._refuse(status, head, body)
@@ -265,7 +227,9 @@ class Client:
 
         sent = time.monotonic()
         try:
-            with self._http.stream("POST", self._url, json=question) as response:
+            with self._http.stream(
+                "POST", f"{self.url}/chat/completions", json=question
+            ) as response:
                 body = b""
                 for part in response.iter_raw():
                     body += part
@@ -359,41 +323,6 @@ class Client:
         self._http.close()
 
 
-class _Censor(logging.Filter):
-    """Keeps a key out of the debug log of the HTTP libraries, which tells headers of responses."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__()
-        self.key = key
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        said = record.getMessage()
-        if self.key in said:
-            record.msg, record.args = said.replace(self.key, "[key]"), None
-        return True
-
-
-_CENSORED: set[str] = set()
-
-
-def _censor(key: str) -> None:
-    if key in _CENSORED:
-        return
-    _CENSORED.add(key)
-    for name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy"):
-        logging.getLogger(name).addFilter(_Censor(key))
-
-
-def _sleep(seconds: float, stop: Event) -> None:
-    """Wait, unless it is all over.
-
-    Raises:
-        Stopped: it is.
-    """
-    if stop.wait(seconds) if seconds > 0 else stop.is_set():
-        raise Stopped
-
-
 def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
@@ -422,42 +351,3 @@ def _seconds(text: str | None) -> float | None:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):
         return None
-
-
-def in_threads(items: Sequence[T], work: Callable[[T, Event], object], width: int) -> None:
-    """Work on all items, so many at once; the first error ends it and is raised.
-
-    What is under way when one fails is finished, as it may be paid for already.
-
-    Args:
-        items: what to work on, begun in order.
-        work: is given one, and an event that is set on the first error: who waits gives up then.
-        width: threads.
-    """
-    rest, lock, stop, errors = iter(items), Lock(), Event(), list[BaseException]()
-
-    def serve() -> None:
-        while not stop.is_set():
-            with lock:
-                item = next(rest, None)
-            if item is None:
-                return
-            try:
-                work(item, stop)
-            except Stopped:
-                return
-            except BaseException as error:  # handed to the thread that waits
-                errors.append(error)
-                stop.set()
-
-    # daemons: a process that is told to end does not wait for a slow server
-    threads = [Thread(target=serve, daemon=True) for _ in range(min(width, len(items)))]
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        stop.set()
-    if errors:
-        raise errors[0]

@@ -83,6 +83,7 @@ PICTURE_JUDGES = frozenset(
         "aesthetic",
         "clip",
         "image-reward",
+        "judge",
         "shapes",
         "shapes-clip",
         "shapes-clip-weak",
