@@ -71,13 +71,18 @@ class Encoder:
         dtype = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}[self.place.dtype]
         return (
             f"{self._towers.name} sha256:{checksum(self._towers.files)} {dtype}"
-            f" own-preprocessing(uint8) batch:{self.place.batch}"
+            f" {self._towers.prepared} batch:{self.place.batch}"
         )
 
     @cached_property
     def width(self) -> int:
         """How many features there are of a picture, and of a sentence."""
         return len(self.sentence(""))
+
+    @property
+    def scale(self) -> float:
+        """The factor of the cosine that the model was trained with."""
+        return self._towers.scale
 
     def pictures(self, images: Sequence[Image.Image | Pixels]) -> list[Features]:
         """Features of pictures (PIL, or uint8 of H x W x 3), in order."""

@@ -15,13 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 from noise_search.errors import UserError, nearest
 from noise_search.verifiers.models import Place
-from noise_search.verifiers.weights import Published
+from noise_search.verifiers.weights import Published, settled
 
 if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-__all__ = ["SHIPPED", "Towers", "load_directory", "load_published", "shipped_folder"]
+__all__ = [
+    "SHIPPED",
+    "Towers",
+    "load_directory",
+    "load_published",
+    "open_clip_towers",
+    "published",
+    "shipped_folder",
+]
 
 SHIPPED = {"shapes-clip": "shapes_clip", "shapes-clip-weak": "shapes_clip_weak"}
 """Folders of the models that come with the package."""
@@ -50,6 +58,8 @@ class Towers:
         text: one sentence to features (D,).
         name: what it is, for the version string.
         files: the files that decide its scores.
+        scale: the factor of the cosine that it was trained with.
+        prepared: how pictures are preprocessed, for the version string.
     """
 
     pixels: Callable[[Image.Image], Tensor]
@@ -57,14 +67,21 @@ class Towers:
     text: Callable[[str], Tensor]
     name: str
     files: tuple[Path, ...]
+    scale: float
+    prepared: str = "own-preprocessing(uint8)"
 
 
 def _weights(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(p for p in folder.iterdir() if p.suffix in _WEIGHTS))
 
 
-def load_directory(folder: Path, place: Place) -> Towers:
+def load_directory(folder: Path, place: Place, words: Path | None = None) -> Towers:
     """Load a folder of open_clip (``open_clip_config.json``) or transformers (CLIP, SigLIP).
+
+    Args:
+        folder: with the weights.
+        place: how it is run.
+        words: another folder that holds the processor of a model of transformers.
 
     Raises:
         UserError: the folder is missing or is neither.
@@ -77,7 +94,7 @@ def load_directory(folder: Path, place: Place) -> Towers:
         if (folder / "open_clip_config.json").is_file():
             return _load_open_clip(folder, place)
         if (folder / "config.json").is_file():
-            return _load_transformers(folder, place)
+            return _load_transformers(folder, place, words or folder)
     except (OSError, KeyError, RuntimeError, json.JSONDecodeError) as error:
         raise UserError(f"cannot load a CLIP model from {str(folder)!r}: {error}") from error
     raise UserError(f"neither open_clip_config.json nor config.json in {str(folder)!r}")
@@ -92,14 +109,28 @@ def _load_open_clip(folder: Path, place: Place) -> Towers:
     model, _, pixels = open_clip.create_model_and_transforms(where)
     tokens = open_clip.get_tokenizer(where)
     files = (folder / "open_clip_config.json", *_weights(folder), *folder.glob("tokenizer.json"))
-    return _open_clip_towers((model, pixels, tokens), place, f"open_clip/{folder.name}", files)
+    return open_clip_towers((model, pixels, tokens), place, f"open_clip/{folder.name}", files)
 
 
-def _open_clip_towers(
-    parts: tuple[Any, Any, Any], place: Place, name: str, files: tuple[Path, ...]
+def open_clip_towers(
+    parts: tuple[Any, Any, Any],
+    place: Place,
+    name: str,
+    files: tuple[Path, ...],
+    prepared: str = Towers.prepared,
 ) -> Towers:
+    """Both towers of a model of open_clip.
+
+    Args:
+        parts: the model, what makes a picture its input, and the tokenizer.
+        place: how it is run.
+        name: see `Towers`.
+        files: see `Towers`.
+        prepared: see `Towers`.
+    """
     model, pixels, tokens = parts
-    model.eval().requires_grad_(False).to(place.device, place.torch_dtype)
+    scale = float(model.logit_scale.detach().exp())
+    settled(model, place)
 
     def text(sentence: str) -> Tensor:
         features: Tensor = model.encode_text(tokens([sentence]).to(place.device))[0]
@@ -109,7 +140,7 @@ def _open_clip_towers(
         features: Tensor = model.encode_image(values.to(place.device, place.torch_dtype))
         return features
 
-    return Towers(pixels, image, text, name, files)
+    return Towers(pixels, image, text, name, files, scale, prepared)
 
 
 def _need_text_config(config: dict[str, Any], name: str) -> None:
@@ -189,7 +220,7 @@ def load_published(name: str, tag: str, place: Place) -> Towers:
         tokens = open_clip.get_tokenizer(name, **local)
     except OSError as error:
         raise UserError(f"the tokenizer of {name!r} is not on the disk") from error
-    return _open_clip_towers((model, pixels, tokens), place, f"open_clip/{name}/{tag}", (weights,))
+    return open_clip_towers((model, pixels, tokens), place, f"open_clip/{name}/{tag}", (weights,))
 
 
 def _near(word: str, known: Sequence[str]) -> str:
@@ -216,16 +247,17 @@ def _cached_weights(source: dict[str, Any]) -> Path | None:
     return path if url and path.is_file() else None
 
 
-def _load_transformers(folder: Path, place: Place) -> Towers:
+def _load_transformers(folder: Path, place: Place, words: Path) -> Towers:
     from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
     local = {"local_files_only": True, "trust_remote_code": False}
-    model = AutoModel.from_pretrained(str(folder), dtype=place.torch_dtype, **local)
+    model = AutoModel.from_pretrained(str(folder), dtype="float32", **local)
     if not hasattr(model, "get_image_features") or not hasattr(model, "get_text_features"):
         raise UserError(f"the model in {str(folder)!r} has no image and text features")
-    model.eval().requires_grad_(False).to(place.device)
-    processor = AutoImageProcessor.from_pretrained(str(folder), **local)
-    tokenizer = AutoTokenizer.from_pretrained(str(folder), **local)
+    scale = float(model.logit_scale.detach().exp())  # before half precision can round it
+    settled(model, place)
+    processor = AutoImageProcessor.from_pretrained(str(words), **local)
+    tokenizer = AutoTokenizer.from_pretrained(str(words), **local)
     length = model.config.text_config.max_position_embeddings
 
     def pixels(image: Image.Image) -> Tensor:
@@ -249,8 +281,8 @@ def _load_transformers(folder: Path, place: Place) -> Towers:
         given = values.to(place.device, place.torch_dtype)
         return _pooled(model.get_image_features(pixel_values=given))
 
-    files = (folder / "config.json", *_weights(folder), *folder.glob("p*processor_config.json"))
-    return Towers(pixels, image, text, f"transformers/{folder.name}", files)
+    files = (folder / "config.json", *_weights(folder), *words.glob("p*processor_config.json"))
+    return Towers(pixels, image, text, f"transformers/{folder.name}", files, scale)
 
 
 def _pooled(output: Any) -> Tensor:

@@ -82,7 +82,9 @@ PICTURE_JUDGES = frozenset(
     {
         "aesthetic",
         "clip",
+        "hps",
         "image-reward",
+        "pick",
         "judge",
         "shapes",
         "shapes-clip",

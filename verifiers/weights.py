@@ -50,17 +50,30 @@ class Published:
     also: tuple[str, ...] = ()
 
 
+def _hps(file: str) -> Published:
+    return Published("xswu/HPSv2", (file,), "Apache-2.0")
+
+
 BERT = Published(
     "google-bert/bert-base-uncased", ("vocab.txt",), "Apache-2.0", ("bert-base-uncased",)
 )
 TOWER = Published("timm/vit_large_patch14_clip_224.openai", ("open_clip_model.safetensors",), "MIT")
 """ViT-L-14/openai."""
 
+PROCESSOR = Published(
+    "laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
+    ("preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"),
+    "MIT",
+)
+
 DEFAULTS: Mapping[str, tuple[Published, ...]] = {
     "aesthetic": (TOWER,),
     "aesthetic:v1": (TOWER,),
     "aesthetic:v2": (TOWER,),
     "clip": (TOWER,),
+    "hps": (_hps("HPS_v2_compressed.pt"),),
+    "hps:v2": (_hps("HPS_v2_compressed.pt"),),
+    "hps:v2.1": (_hps("HPS_v2.1_compressed.pt"),),
     "image-reward": (
         Published(
             "zai-org/ImageReward",
@@ -69,6 +82,10 @@ DEFAULTS: Mapping[str, tuple[Published, ...]] = {
             ("THUDM/ImageReward",),
         ),
         BERT,
+    ),
+    "pick": (
+        Published("yuvalkirstain/PickScore_v1", ("config.json", "model.safetensors"), "MIT"),
+        PROCESSOR,
     ),
 }
 """By the name of the verifier, with its target where that is a version; the model comes first."""

@@ -70,6 +70,21 @@ def test_of_a_pipeline_only_its_components_are_fetched(tmp_path: Path) -> None:
 
 
 def test_what_is_not_known_is_said(call: Call) -> None:
-    said = call("prefetch", "clip:ViT-L-14/openai")
+    said = call("prefetch", "prm:some/model")
     assert said.code == 2
-    assert "what files clip:ViT-L-14/openai needs is not known" in said.err
+    assert "what files prm:some/model needs is not known" in said.err
+
+
+def test_models_of_open_clip_are_found_where_it_looks_for_them(call: Call, offline: Path) -> None:
+    snapshot = cached(offline, "timm/vit_base_patch32_clip_224.openai")
+    said = call("prefetch", "clip:ViT-B-32/openai")
+    assert (said.code, said.out) == (0, f"clip:ViT-B-32/openai: {snapshot}\n")
+    said = call("prefetch", "clip:ViT-B-32/opnai")
+    assert said.code == 2
+    assert "did you mean 'openai'" in said.err
+
+
+@pytest.mark.parametrize("spec", ["clip", "aesthetic", "aesthetic:v1", "aesthetic(batch=2)"])
+def test_the_tower_of_a_head_is_what_clip_needs(spec: str, call: Call, offline: Path) -> None:
+    snapshot = cached(offline, "timm/vit_large_patch14_clip_224.openai")
+    assert call("prefetch", spec) == (0, f"{spec}: {snapshot}\n", "")

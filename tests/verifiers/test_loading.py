@@ -91,7 +91,7 @@ def test_verifiers_of_one_run_share_a_model() -> None:
     ("text", "said"),
     [
         ("clipp", "unknown verifier 'clipp'; did you mean 'clip'"),
-        ("clip", "write clip:MODEL/WEIGHTS"),
+        ("clip:ViT-L-14/opnai", "open_clip has no weights 'opnai' of 'ViT-L-14'; did you mean"),
         ("clip:a#b", "write clip:MODEL/WEIGHTS"),
         ("clip:./nowhere", "no folder 'nowhere'"),
         ("clip:ViT-L-14/openai(clipscore=perhaps)", "clipscore=perhaps: input should be a valid"),
