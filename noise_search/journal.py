@@ -118,6 +118,7 @@ class Journal:
         self.path = path
         self.book = book
         self.overhead = ZERO
+        self._identity: Json | None = None
         self._played: dict[Name, Candidate] = {}
         self._known: set[Name] = set()
         self._lines = 0
@@ -163,8 +164,27 @@ class Journal:
             parent = self._played.get(record["parent"])
             candidate = read_candidate(record, self.book, parent)
             self._played[candidate.name] = candidate
+        if "identity" in record:
+            self._identity = record["identity"]
         if "overhead" in record:
             self.overhead += Cost(**record["overhead"])
+
+    def identify(self, identity: Json) -> None:
+        """Say what decides samples and scores, once it is loaded: weights and versions.
+
+        It is the second line of a journal; one that was begun without it has nothing to compare.
+
+        Args:
+            identity: by kind: weights, verifier, evaluators.
+
+        Raises:
+            UserError: the run was begun with others.
+        """
+        now: Json = json.loads(json.dumps(identity))
+        if self._identity is not None:
+            _same_identity(self.path, self._identity, now)
+        elif self._lines == 1:
+            self._append([{"identity": now}])
 
     def recall(self, name: Name) -> Candidate | None:
         """A candidate played before."""
@@ -247,3 +267,27 @@ def _same_run(path: Path, record: Json, run: Json) -> None:
             f"{path.parent} holds a run with {key}={was.get(key)!r}, not {now.get(key)!r}; "
             "choose another folder"
         )
+
+
+def _same_identity(path: Path, was: Json, now: Json) -> None:
+    for key in [*was, *now]:
+        old, new = was.get(key), now.get(key)
+        if old == new:
+            continue
+        what = key
+        if isinstance(old, dict) and isinstance(new, dict):
+            name = next(name for name in [*old, *new] if old.get(name) != new.get(name))
+            what, old, new = f"{key} {name}", old.get(name), new.get(name)
+        gone, come = _apart(str(old), str(new))
+        raise UserError(
+            f"{path.parent} was begun with another {what}: {gone}, not {come}; "
+            "choose another folder"
+        )
+
+
+def _apart(one: str, other: str) -> tuple[str, str]:
+    """The words of each that the other has not; both whole where that tells nothing."""
+    ours, theirs = one.split(), other.split()
+    gone = " ".join(word for word in ours if word not in theirs)
+    come = " ".join(word for word in theirs if word not in ours)
+    return (gone, come) if gone and come else (one, other)

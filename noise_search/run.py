@@ -211,6 +211,9 @@ class Run:
             share is too small for all. Results do not depend on it. None holds all.
         listen: called with each candidate as it is filed; may raise `Stop`.
         overhead: called with what had to be spent again.
+
+    Attributes:
+        cached: verifier calls that the score cache has answered.
     """
 
     def __init__(
@@ -236,6 +239,7 @@ class Run:
         self.listen = listen
         self.overhead = overhead
         self.played: dict[Name, Candidate] = {}
+        self.cached = 0
 
     def drive(self, jobs: Sequence[Job], purse: Purse | None = None) -> list[Outcome]:
         """Run all searches to their end; one outcome a job, in order.
@@ -343,6 +347,7 @@ class Run:
                 batch, began = _with_time(batch, (now - began) // 1_000), now
             self.memory.keep(batch)
             self.overhead(batch.overhead)
+            self.cached += batch.cached
             self._file(batch.candidates, owners)
             if batch.lost is not None:
                 raise UserError(batch.lost)

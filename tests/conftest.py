@@ -23,6 +23,14 @@ def loopback() -> bool:
 
 
 @pytest.fixture(autouse=True)
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep scores of tests out of the user's cache, and apart from one test to the next."""
+    monkeypatch.setenv(
+        "NOISE_SEARCH_CACHE", str(tmp_path_factory.getbasetemp() / os.urandom(8).hex())
+    )
+
+
+@pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch, loopback: bool) -> Iterator[list[Any]]:
     """Refuse every connection but those between processes of this machine; count attempts."""
     attempts: list[Any] = []

@@ -12,8 +12,9 @@ import json
 import os
 import platform
 import sqlite3
+import warnings
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
@@ -128,8 +129,13 @@ class ScoreCache:
                         if checksum == zlib.crc32(key + said):
                             found[key] = _read(said)
         except sqlite3.Error as error:
-            self.trouble = str(error)
+            self._give_up(error)
         return found
+
+    def _give_up(self, error: sqlite3.Error) -> None:
+        self.trouble = str(error)
+        said = f"cache: {self.path} is not used any more: {error}"
+        warnings.warn(said, RuntimeWarning, stacklevel=3)
 
     def keep(self, scores: Mapping[bytes, Score]) -> None:
         """Keep scores; one that is there already stays. Failures are never kept."""
@@ -142,7 +148,7 @@ class ScoreCache:
                 file.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?)", rows)
                 file.execute("COMMIT")
         except sqlite3.Error as error:
-            self.trouble = str(error)
+            self._give_up(error)
 
 
 def _written(scores: Mapping[bytes, Score]) -> Iterator[tuple[bytes, bytes]]:
@@ -203,7 +209,7 @@ class Cached:
         return given
 
 
-def cached(verifier: Verifier, cache: ScoreCache, place: str) -> Verifier:
+def cached(verifier: Verifier, cache: Callable[[], ScoreCache], place: str) -> Verifier:
     """The verifier, or each part of a ranking, behind the cache where it is worth that.
 
     Worth it is what says in its card that it is costly. What looks at more than the key holds, an
@@ -211,7 +217,7 @@ def cached(verifier: Verifier, cache: ScoreCache, place: str) -> Verifier:
 
     Args:
         verifier: any.
-        cache: what is known.
+        cache: gives what is known; asked where there is something to keep.
         place: where it computes, see `computed_on`.
     """
     if isinstance(verifier, Several):
@@ -219,7 +225,7 @@ def cached(verifier: Verifier, cache: ScoreCache, place: str) -> Verifier:
         return Several(parts, verifier.name, verifier.ranking)
     card: object = getattr(verifier, "card", None)
     if isinstance(card, Card) and card.costly and "preview" not in card.needs:
-        return Cached(verifier, card, cache, place)
+        return Cached(verifier, card, cache(), place)
     return verifier
 
 

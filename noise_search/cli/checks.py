@@ -15,6 +15,7 @@ from noise_search.problem import Prompt
 from noise_search.registry import bind, build_search, check_name, find
 from noise_search.study.dry_run import Pricer, check_budget, rehearse
 from noise_search.study.generate import jobs_of
+from noise_search.study.judges import check_apart, evaluators_in
 from noise_search.study.settings import Settings, shown
 
 DEVICES = ("cpu", "cuda", "hpu", "mps", "npu", "xla", "xpu")
@@ -41,17 +42,19 @@ def check_run(settings: Settings, prompts: Sequence[Prompt], pricer: Pricer) -> 
 
     build_search(settings.search)
     _check_options("model", settings.model, given=2)
-    for key, spec in (("verifier", settings.verifier), ("evaluate", settings.evaluate)):
-        if spec is not None and not (key == "evaluate" and spec == "none"):
-            _check_verifier(key, spec)
+    judges = [("evaluate", spec) for spec in evaluators_in(settings.evaluate)]
+    if settings.verifier is not None:
+        judges.insert(0, ("verifier", settings.verifier))
+    for key, spec in judges:
+        _check_verifier(key, spec)
     if settings.verifier is None:
         raise UserError(f"verifier: {settings.model} has none of its own; name one")
+    check_apart(settings.verifier, evaluators_in(settings.evaluate))
     check_prompts(settings.model, prompts)
-    for key, spec in (("verifier", settings.verifier), ("evaluate", settings.evaluate)):
-        if spec is not None and spec != "none":
-            writes = pricer.medium.answers
-            check_medium(spec, writes=writes, model=settings.model, key=key)
-            check_answers(spec, prompts, key)
+    for key, spec in judges:
+        writes = pricer.medium.answers
+        check_medium(spec, writes=writes, model=settings.model, key=key)
+        check_answers(spec, prompts, key)
     if (settings.steps or 1) > pricer.most_steps:
         most = f"{settings.model} has at most {pricer.most_steps:,}"
         raise UserError(f"steps={settings.steps}: {most}")

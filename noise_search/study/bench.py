@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
@@ -17,6 +17,7 @@ from noise_search.problem import Judged, Pipeline, Prompt, Verifier
 from noise_search.ranking import ByScore, Ranking
 from noise_search.run import World
 from noise_search.study.arguments import live
+from noise_search.study.judges import Judge, Judges, declared, held_out
 from noise_search.study.settings import OF_PICTURES, OF_TEXTS, Settings
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Bench:
         book: all recipes of the run.
         pipeline: what generates.
         verifier: what guides the search.
-        evaluator: what judges the outcome, or None.
+        evaluators: what judges the outcome, held out of the search.
         ranking: how candidates compare.
     """
 
@@ -41,7 +42,7 @@ class Bench:
     book: Book
     pipeline: Pipeline
     verifier: Verifier
-    evaluator: Verifier | None
+    evaluators: Sequence[Verifier]
     ranking: Ranking
 
     @cached_property
@@ -64,6 +65,15 @@ class Bench:
     def unit(self) -> str:
         """The field of `Cost` that budgets and curves are told in."""
         return self.pipeline.medium.unit
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What decides samples and scores besides the settings: weights and versions."""
+        return {
+            "weights": self.pipeline.describe().get("weights"),
+            "verifier": declared(self.verifier),
+            "evaluators": {k: v for judge in self.evaluators for k, v in declared(judge).items()},
+        }
 
     def shown(self, candidate: Candidate, prompt: Prompt) -> tuple[Any, Any, Cost]:
         """Pixels and latents of a candidate, and what making them again has cost.
@@ -100,10 +110,11 @@ def complete(settings: Settings, pipe: object = None) -> Settings:
         raise UserError(f"search_steps={search_steps} is more than steps={steps}")
     scale = own.guidance_scale if settings.guidance_scale is None else settings.guidance_scale
     written = {} if own.text is None else {key: getattr(own.text, key) for key in OF_TEXTS}
+    verifier = settings.verifier or own.verifier
     return settings.model_copy(
         update={
-            "verifier": settings.verifier or own.verifier,
-            "evaluate": settings.evaluate or own.evaluate,
+            "verifier": verifier,
+            "evaluate": settings.evaluate or held_out(own.evaluate, verifier),
             "budget": settings.budget or own.budget,
             "batch": settings.batch or own.batch,
             "steps": steps,
@@ -143,7 +154,7 @@ def build(settings: Settings, book: Book, folder: Path | None) -> Bench:
     from noise_search.pipelines import loading as pipelines
 
     pipeline = pipelines.load(settings.model, options_of(settings, book, folder))
-    return assemble(settings, book, pipeline, verifier_of(settings.verifier))
+    return assemble(settings, book, pipeline)
 
 
 def options_of(
@@ -195,29 +206,30 @@ def assemble(
     settings: Settings,
     book: Book,
     pipeline: Pipeline,
-    verifier: Verifier,
-    evaluator: Verifier | None = None,
+    verifier: Judge | None = None,
+    evaluators: Judge | Sequence[Judge] | None = None,
+    device: str | None = None,
 ) -> Bench:
-    """A bench around a pipeline; the evaluator is the settings' unless one is given."""
-    if settings.evaluate == settings.verifier or settings.evaluate in (None, "none"):
-        held_out = evaluator
-    else:
-        held_out = evaluator or verifier_of(settings.evaluate)
-    return Bench(settings, book, pipeline, verifier, held_out, ranking_of(verifier))
+    """A bench around a pipeline.
+
+    Args:
+        settings: completed settings.
+        book: the run's recipes.
+        pipeline: what generates.
+        verifier: what guides the search; the settings' by default.
+        evaluators: what is held out of it; the settings' by default.
+        device: where verifiers run whose spec names no device; the settings' by default.
+
+    Raises:
+        UserError: a verifier cannot be had, or an evaluator shares weights with the verifier.
+    """
+    judges = Judges(settings, device or settings.device)
+    guide = judges.verifier(verifier)
+    apart = judges.evaluators(evaluators, guide)
+    return Bench(settings, book, pipeline, guide, apart, ranking_of(guide))
 
 
 def ranking_of(verifier: Verifier) -> Ranking:
     """How candidates compare that a verifier has judged: its own ranking, or its score."""
     found: Ranking = getattr(verifier, "ranking", None) or ByScore(verifier.name)
     return found
-
-
-def verifier_of(judge: str | Verifier | Callable[..., Any] | None) -> Verifier:
-    """A verifier from its spec, or from a callable `f(images, prompt)`."""
-    from noise_search.verifiers.loading import from_callable, load
-
-    if judge is None:
-        raise UserError("verifier: this model has none of its own; name one")
-    if isinstance(judge, str):
-        return load(judge)
-    return from_callable(judge) if callable(judge) else judge

@@ -196,6 +196,7 @@ def _run(
                 forget_latents(out)
                 return Comparison(lineup.prompts, tables, out)
             bench = build(lineup.settings, book, out / LIVE)
+            journal.identify(bench.identity)
             check_films(bench.rate)
             check_prices(bench, jobs)
         player = None

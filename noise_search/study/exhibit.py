@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
 from noise_search.noise import Name
 from noise_search.problem import Prompt, Sample
+from noise_search.problem import judge as asked
 from noise_search.run import Outcome
 from noise_search.study.bench import Bench
 from noise_search.study.curves import curve_png
@@ -29,9 +31,18 @@ STOPPED = "stopped"
 
 @dataclass
 class Judged:
-    """What the evaluator said of winners, by name, and what making them again has cost."""
+    """What the evaluators said of winners, and what making them again has cost.
+
+    Attributes:
+        evaluation: scores by the winner's name.
+        said: the same by the evaluator's name.
+        overhead: what making them again has cost.
+    """
 
     evaluation: dict[Name, dict[str, float]] = field(default_factory=dict[Name, dict[str, float]])
+    said: dict[Name, list[Mapping[str, float]]] = field(
+        default_factory=lambda: defaultdict[Name, list[Mapping[str, float]]](list)
+    )
     overhead: Cost = ZERO
 
 
@@ -57,7 +68,7 @@ class Exhibit:
 
 
 def conclude(lineup: Lineup, bench: Bench, driven: Driven, out: Path, watch: Watcher) -> Exhibit:
-    """Judge the winners by the evaluator; write the pictures of the first repetition's."""
+    """Judge the winners by the evaluators; write the pictures of the first repetition's."""
     told = list(zip(lineup.places(), driven.outcomes, strict=True))
     firsts = {
         (prompt.name, entry): outcome.best
@@ -73,8 +84,8 @@ def conclude(lineup: Lineup, bench: Bench, driven: Driven, out: Path, watch: Wat
         watch.end()
     verifiers = _names(bench.verifier.name, (c.scores for c, _ in winners.values()))
     evaluators: list[str] = []
-    if bench.evaluator is not None:
-        evaluators = _names(bench.evaluator.name, judged.evaluation.values())
+    for evaluator in bench.evaluators:
+        evaluators += _names(evaluator.name, judged.said[evaluator.name])
     verdicts = [
         _verdict(lineup.root(prompt, index), entry, outcome, judged)
         for (prompt, index, entry), outcome in told
@@ -92,9 +103,9 @@ def conclude(lineup: Lineup, bench: Bench, driven: Driven, out: Path, watch: Wat
 
 
 def judge(bench: Bench, winners: Sequence[tuple[Candidate, Prompt]], gallery: Gallery) -> Judged:
-    """Show winners to the evaluator, some at a time, and then to the gallery."""
+    """Show winners to the evaluators, some at a time, and then to the gallery."""
     judged = Judged()
-    if bench.evaluator is None:
+    if not bench.evaluators:
         winners = [(c, prompt) for c, prompt in winners if gallery.wants(c.name)]
     for begin in range(0, len(winners), JUDGED_AT_ONCE):
         some = winners[begin : begin + JUDGED_AT_ONCE]
@@ -103,9 +114,10 @@ def judge(bench: Bench, winners: Sequence[tuple[Candidate, Prompt]], gallery: Ga
             pixels, _, extra = bench.shown(candidate, prompt)
             judged.overhead += extra
             samples.append(Sample(prompt, pixels, candidate.stage, candidate.steps, candidate.text))
-        scores = [] if bench.evaluator is None else bench.evaluator.score(samples)
-        for (candidate, _), score in zip(some, scores, strict=bench.evaluator is not None):
-            judged.evaluation[candidate.name] = dict(score.values)
+        for evaluator in bench.evaluators:
+            for (candidate, _), score in zip(some, asked(evaluator, samples), strict=True):
+                judged.evaluation.setdefault(candidate.name, {}).update(score.values)
+                judged.said[evaluator.name].append(score.values)
         for (candidate, _), sample in zip(some, samples, strict=True):
             if gallery.wants(candidate.name):
                 said = judged.evaluation.get(candidate.name, {})

@@ -15,6 +15,7 @@ from noise_search.candidate import Candidate
 from noise_search.journal import candidate_record
 from noise_search.noise import Book, Name
 from noise_search.problem import Prompt
+from noise_search.study.agreement import Agreement, summary
 from noise_search.study.bench import Bench
 from noise_search.study.files import write_bytes, write_json, write_lines
 from noise_search.study.result import Result, Winner
@@ -155,7 +156,8 @@ def _first_cell(bench: Bench, result: Result) -> Cell:
 def _cell(bench: Bench, winner: Winner) -> Cell:
     verdicts = list(winner.evaluation.values())
     mark = bool(verdicts[0]) if verdicts and verdicts[0] in (0.0, 1.0) else None
-    return Cell(still(winner.pixels), f"{bench.score_of(winner.candidate):.4g}", mark)
+    doubted = ", doubted" if winner.doubted else ""
+    return Cell(still(winner.pixels), f"{bench.score_of(winner.candidate):.4g}{doubted}", mark)
 
 
 def run_record(
@@ -165,8 +167,14 @@ def run_record(
     return {
         **run_facts(bench, list(unique.values()), overhead),
         "budget": bench.settings.limits,
+        **({"agreement": summary(found)} if (found := agreements(results)) else {}),
         "results": [_result_record(r, alone=len(results) == 1) for r in results],
     }
+
+
+def agreements(results: Sequence[Result]) -> list[Agreement]:
+    """How evaluators agree with the verifier, by search, where they were asked."""
+    return [result.agreement for result in results if result.agreement is not None]
 
 
 def run_facts(bench: Bench, unique: Sequence[Candidate], overhead: Cost) -> dict[str, Any]:
@@ -181,6 +189,7 @@ def run_facts(bench: Bench, unique: Sequence[Candidate], overhead: Cost) -> dict
         "failures": sum(c.failure is not None for c in unique),
         "exact": not bench.settings.fast,
         "model": dict(bench.pipeline.describe()),
+        "judges": {key: bench.identity[key] for key in ("verifier", "evaluators")},
         "versions": versions(),
     }
 
@@ -192,6 +201,7 @@ def _result_record(result: Result, *, alone: bool) -> dict[str, Any]:
             "scores": dict(w.scores),
             "evaluation": dict(w.evaluation),
             **({"unjudged": w.unjudged} if w.unjudged else {}),
+            **({"doubted": list(w.doubted)} if w.doubted else {}),
             "noise": w.noise.line(),
             **_place(result.prompt, w, rank, alone=alone),
             "sha256": w.candidate.sha256,
@@ -206,6 +216,7 @@ def _result_record(result: Result, *, alone: bool) -> dict[str, Any]:
         "candidates": len(result.candidates),
         "ended": result.outcome.reason,
         **_reference(result),
+        **({"agreement": summary([result.agreement])} if result.agreement else {}),
     }
 
 

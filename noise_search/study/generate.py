@@ -16,16 +16,16 @@ from noise_search.errors import Stop, UserError
 from noise_search.journal import Journal, header
 from noise_search.moves import Plan, Start
 from noise_search.noise import Book
-from noise_search.problem import Prompt, Sample, judge, resolve
-from noise_search.ranking import standing
+from noise_search.problem import Prompt, resolve
 from noise_search.registry import build_search
 from noise_search.run import Job, Outcome, Player, Run
 from noise_search.searches.compose import refined
 from noise_search.specs import parse
 from noise_search.study.bench import Bench, build, complete
 from noise_search.study.folder import prompt_record, write_folder
-from noise_search.study.result import Result, Winner
+from noise_search.study.result import Result
 from noise_search.study.settings import Settings
+from noise_search.study.showing import Showing
 from noise_search.study.video import check_films
 from noise_search.study.watch import Silent, Watcher
 from noise_search.study.workers import Workers
@@ -45,10 +45,11 @@ POOL = 16
 
 @dataclass(frozen=True)
 class Driven:
-    """What came of a run's jobs, and what was spent beside them."""
+    """What came of a run's jobs, what was spent beside them, and what the score cache knew."""
 
     outcomes: list[Outcome]
     overhead: Cost
+    cached: int = 0
 
 
 def plan_of(settings: Settings, search: str | Plan) -> Plan:
@@ -127,7 +128,8 @@ def drive(
         outcomes = run.drive(jobs)
     finally:
         watch.end()
-    return Driven(outcomes, sum(overhead, ZERO) if journal is None else journal.overhead)
+    extra = sum(overhead, ZERO) if journal is None else journal.overhead
+    return Driven(outcomes, extra, run.cached)
 
 
 def check_prices(bench: Bench, jobs: Sequence[Job]) -> None:
@@ -145,50 +147,47 @@ def check_prices(bench: Bench, jobs: Sequence[Job]) -> None:
             raise UserError(f"budget: nothing here spends {next(iter(job.limits))}")
 
 
-def conclude(bench: Bench, driven: Driven, keep: int, write: Callable[..., None]) -> list[Result]:
-    """Make the winners' pictures, judge them by the evaluator, and hand out results."""
+def conclude(
+    bench: Bench,
+    driven: Driven,
+    keep: int,
+    write: Callable[..., None],
+    *,
+    panel: bool = True,
+) -> list[Result]:
+    """Make the winners' pictures, judge them by the evaluators, and hand out results.
+
+    Args:
+        bench: what the run works with.
+        driven: what came of its jobs.
+        keep: how many winners of each.
+        write: writes the results into a folder.
+        panel: whether evaluators are shown other samples too, to tell how they agree.
+    """
     extras = [driven.overhead]
     results: list[Result] = []
-
-    def pictured(candidate: Candidate, prompt: Prompt) -> Winner:
-        pixels, latents, extra = bench.shown(candidate, prompt)
-        extras.append(extra)
-        return Winner(candidate, pixels, latents)
 
     def save(folder: Path) -> None:
         write(folder, bench, results, sum(extras, ZERO))
 
     for outcome in driven.outcomes:
-        prompt = outcome.prompt
-        first = next((c for c in outcome.candidates if c.finished), None)
+        shown = Showing(bench, outcome, extras, panel=panel)
+        winners = [shown.winner(c) for c in outcome.found[:keep]]
         results.append(
             Result(
-                prompt,
+                outcome.prompt,
                 outcome,
-                evaluated(bench, prompt, [pictured(c, prompt) for c in outcome.found[:keep]]),
-                first,
-                None if first is None else pictured(first, prompt).pixels,
-                standing(outcome.ranking or bench.ranking, outcome.candidates),
+                shown.evaluated(winners),
+                shown.first,
+                None if shown.first is None else shown.winner(shown.first).pixels,
+                shown.standing,
                 save,
                 bench.unit,
+                shown.agreement,
+                driven.cached,
             )
         )
     return results
-
-
-def evaluated(bench: Bench, prompt: Prompt, winners: Sequence[Winner]) -> list[Winner]:
-    """The winners with the held-out evaluator's scores."""
-    if bench.evaluator is None or not winners:
-        return list(winners)
-    samples = [
-        Sample(prompt, w.pixels, w.candidate.stage, w.candidate.steps, w.candidate.text)
-        for w in winners
-    ]
-    scores = judge(bench.evaluator, samples)
-    return [
-        Winner(w.candidate, w.pixels, w.latents, dict(s.values), s.failure)
-        for w, s in zip(winners, scores, strict=True)
-    ]
 
 
 def generate(
@@ -239,14 +238,16 @@ def run_folder(
             make_folder(out)
             journal = stack.enter_context(Journal(out / "journal", head, book))
             bench = bench_of(settings, book, out / LIVE)
+            journal.identify(bench.identity)
             check_films(bench.rate)
             check_prices(bench, jobs)
         player = None
         if workers > 1:
             player = stack.enter_context(Workers(workers, settings, out / LIVE, book)).play
         driven = drive(bench, jobs, watch, journal, player)
-        results = conclude(bench, driven, settings.top_k, write_folder)
-        if results and _stale(out, results):
+        stale = _stale(out, driven.outcomes)  # of a run that was told, nothing is made again
+        results = conclude(bench, driven, settings.top_k, write_folder, panel=stale)
+        if results and stale:
             results[0].save(out)
         forget_latents(out)
     return results
@@ -276,13 +277,13 @@ def forget_latents(out: Path) -> None:
         (out / LIVE).rmdir()
 
 
-def _stale(out: Path, results: Sequence[Result]) -> bool:
+def _stale(out: Path, outcomes: Sequence[Outcome]) -> bool:
     """Whether `run.json` is absent or tells of fewer candidates than there are by now."""
     try:
         told = json.loads((out / "run.json").read_text(encoding="utf-8"))["candidates"]
     except (OSError, ValueError, KeyError):
         return True
-    return bool(told != len({c.name for r in results for c in r.candidates}))
+    return bool(told != len({c.name for o in outcomes for c in o.candidates}))
 
 
 def make_folder(out: Path) -> None:

@@ -12,6 +12,7 @@ from noise_search.candidate import Candidate
 from noise_search.noise import Recipe
 from noise_search.problem import Prompt
 from noise_search.run import Outcome
+from noise_search.study.agreement import Agreement
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,8 +34,9 @@ class Winner:
         pixels: (height, width, 3) uint8, of a video (frames, height, width, 3); a vector (d,) in
             an analytic world; None of a text.
         latents: what the pipeline holds of it, as an array.
-        evaluation: scores of the held-out evaluator.
-        unjudged: why the evaluator gave none, or None.
+        evaluation: scores of the held-out evaluators.
+        unjudged: why one of them gave none, or None.
+        doubted: the evaluators that rank it below the middle of what was judged beside it.
     """
 
     candidate: Candidate
@@ -42,6 +44,7 @@ class Winner:
     latents: Any
     evaluation: Mapping[str, float] = field(default_factory=dict[str, float])
     unjudged: str | None = None
+    doubted: tuple[str, ...] = ()
 
     @property
     def image(self) -> Image:
@@ -97,6 +100,9 @@ class Result:
         standing: what the ranking looks at first, by name, of each finished candidate among all.
         write: writes the whole run into a folder.
         unit: what spending is told in: a field of `Cost`.
+        agreement: how the evaluators agree with the verifier; None where there are none, and in a
+            run that had ended before.
+        cached: verifier calls of the whole run that the score cache has answered.
     """
 
     prompt: Prompt
@@ -107,6 +113,8 @@ class Result:
     standing: Mapping[str, float]
     write: Callable[[Path], None]
     unit: str = "nfe"
+    agreement: Agreement | None = None
+    cached: int = 0
 
     @property
     def best(self) -> Winner | None:

@@ -12,9 +12,9 @@ from noise_search.candidate import Candidate
 from noise_search.errors import UserError, nearest
 from noise_search.moves import Plan
 from noise_search.noise import Book
-from noise_search.problem import Prompt, Verifier
+from noise_search.problem import Prompt
 from noise_search.study.arguments import RENAMED, live, settled
-from noise_search.study.bench import Bench, assemble, complete, options_of, verifier_of
+from noise_search.study.bench import Bench, assemble, complete, options_of
 from noise_search.study.folder import write_folder
 from noise_search.study.generate import (
     check_prices,
@@ -24,6 +24,7 @@ from noise_search.study.generate import (
     run_folder,
     run_header,
 )
+from noise_search.study.judges import Judge, listed
 from noise_search.study.prompts import Row, name_prompts
 from noise_search.study.result import Result
 from noise_search.study.settings import Settings
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 
 BESIDE = ("out", "on_candidate", "negative_prompt")
 """Keywords that are neither settings nor arguments of the pipeline's call."""
-
-Judge = str | Verifier | Callable[..., Any]
-"""A spec, a verifier, or a callable `f(images, prompt)` that returns a score an image."""
 
 
 class Options(TypedDict, total=False):
@@ -48,7 +46,8 @@ class Options(TypedDict, total=False):
         seed: root of all random numbers.
         steps: denoising steps of a final sample; the model's own by default.
         search_steps: steps while searching; `steps` by default.
-        evaluate: what judges the winners, held out of the search.
+        evaluate: what judges the winners, held out of the search; one or a list.
+        cache: whether scores of costly verifiers are kept in the user's cache, and found there.
         out: a folder to keep the run in; given again, an unfinished run is resumed.
         on_candidate: called with each candidate; returning False stops the search.
         guidance_scale: classifier-free guidance; the pipeline's own by default.
@@ -81,7 +80,8 @@ class Options(TypedDict, total=False):
     seed: int
     steps: int | None
     search_steps: int | None
-    evaluate: Judge | None
+    evaluate: Judge | Sequence[Judge] | None
+    cache: bool
     out: str | Path | None
     on_candidate: Callable[[Candidate], bool | None] | None
     guidance_scale: float | None
@@ -229,10 +229,19 @@ def _settings(pipe: object, options: Options) -> tuple[Settings, dict[str, Any]]
     given = settled({**_own(options), **rest})
     given.pop("negative_prompt", None)  # it is the prompts'
     values |= {"model": model, "pipeline": given}
-    for key in ("verifier", "evaluate", "search"):
+    for key in ("verifier", "search"):
         if not isinstance(judge := values.get(key), str | None):
-            values[key] = getattr(judge, "name", getattr(judge, "__name__", type(judge).__name__))
+            values[key] = _name(judge)
+    if values.get("evaluate") is not None:
+        values["evaluate"] = ",".join(map(_name, listed(values["evaluate"]))) or "none"
     return Settings.of(values), live(given)
+
+
+def _name(judge: object) -> str:
+    """How a record calls a judge or a plan."""
+    if isinstance(judge, str):
+        return judge
+    return str(getattr(judge, "name", getattr(judge, "__name__", type(judge).__name__)))
 
 
 def _own(options: Options) -> Mapping[str, Any]:
@@ -265,11 +274,17 @@ def _bench(pipe: object, made: Making, settings: Settings, options: Options) -> 
     """The bench of specs and objects."""
     from noise_search.pipelines import loading
 
-    verifier, evaluator = options.get("verifier"), options.get("evaluate")
     if isinstance(pipe, str):
         pipeline = loading.load(settings.model, made)
     else:
         pipeline = loading.wrap(pipe, replace(made, threads=None))  # the caller's process keeps its
-    judge = verifier_of(settings.verifier if verifier is None else verifier)
-    held_out = None if evaluator is None else verifier_of(evaluator)
-    return assemble(settings, made.book, pipeline, judge, held_out)
+    judges = options.get("verifier"), options.get("evaluate")
+    return assemble(settings, made.book, pipeline, *judges, device=_device_of(pipe))
+
+
+def _device_of(pipe: object) -> str | None:
+    """Where a loaded pipeline runs, or the model of a pair; None where the settings say it."""
+    held = cast("tuple[object, ...]", pipe)[0] if isinstance(pipe, tuple) and pipe else pipe
+    # what is offloaded rests elsewhere than it runs
+    found = getattr(held, "_execution_device", None) or getattr(held, "device", None)
+    return None if found is None else str(found)

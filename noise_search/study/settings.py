@@ -21,6 +21,7 @@ from noise_search.answers import Rule
 from noise_search.budget import read_limits
 from noise_search.errors import UserError, nearest
 from noise_search.pipelines.arguments import Json
+from noise_search.specs import split_top
 from noise_search.study.arguments import checked_arguments
 from noise_search.study.files import read_bytes
 
@@ -51,7 +52,8 @@ class Settings(BaseModel):
         model: spec of what generates.
         search: spec of the search.
         verifier: spec of what guides it; None is the model's own.
-        evaluate: spec of what judges the outcome, held out of the search; None is the model's own.
+        evaluate: specs of what judges the outcome, held out of the search, with commas between;
+            None is the model's own.
         budget: limits of one prompt, joined by `+`; None is the model's own.
         seed: root of all random numbers.
         steps: denoiser evaluations of a final sample, or the most reasoning steps of a text; None
@@ -76,6 +78,8 @@ class Settings(BaseModel):
         pipeline: further arguments of the pipeline's call, as they stand in a record.
         offload: what waits in the host's memory while it is not used: "model" or "sequential".
         trust_remote_code: whether code that lies with a model may run; no record holds it.
+        cache: whether scores of costly verifiers are kept in the user's cache, and found there; the
+            outcome does not depend on it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
@@ -107,6 +111,19 @@ class Settings(BaseModel):
     pipeline: Mapping[str, Json] = Field(default_factory=dict[str, Json])
     offload: Literal["model", "sequential"] | None = None
     trust_remote_code: bool = Field(False, exclude=True)
+    cache: bool = Field(True, exclude=True)
+
+    @field_validator("evaluate", mode="before")
+    @classmethod
+    def _several(cls, value: object) -> object:
+        if isinstance(value, list | tuple):
+            value = ",".join(map(str, cast("list[object]", value)))
+        if not isinstance(value, str):
+            return value
+        parts = split_top(value)
+        if len(parts) > 1 and ("none" in parts or "" in parts or len(set(parts)) < len(parts)):
+            raise ValueError("a part of the list is empty, or appears twice")
+        return ",".join(parts)
 
     @field_validator(
         "seed",

@@ -30,7 +30,10 @@ def serve(link: Connection, settings: Settings, folder: Path) -> None:
 
     book = Book()
     try:
-        problem = build(settings, book, folder).problem
+        alone = settings.model_copy(
+            update={"evaluate": "none"}
+        )  # what is held out judges elsewhere
+        problem = build(alone, book, folder).problem
         while True:
             recipes, asks = link.recv()
             for recipe in recipes:

@@ -60,7 +60,7 @@ def cache(tmp_path: Path) -> ScoreCache:
 
 
 def kept(verifier: Verifier, cache: ScoreCache, place: str = PLACE) -> Cached:
-    found = cached(verifier, cache, place)
+    found = cached(verifier, lambda: cache, place)
     assert isinstance(found, Cached)
     return found
 
@@ -151,9 +151,9 @@ def test_another_version_is_asked_anew(cache: ScoreCache) -> None:
 
 def test_only_what_is_costly_is_kept(cache: ScoreCache) -> None:
     shapes = load("shapes")
-    assert cached(shapes, cache, PLACE) is shapes
+    assert cached(shapes, lambda: cache, PLACE) is shapes
     preview = Counted(needs=("preview", "pixels"))
-    assert cached(preview, cache, PLACE) is preview
+    assert cached(preview, lambda: cache, PLACE) is preview
 
 
 def test_a_function_is_kept_if_it_says_a_version(cache: ScoreCache) -> None:
@@ -164,7 +164,7 @@ def test_a_function_is_kept_if_it_says_a_version(cache: ScoreCache) -> None:
         return [1.0 for _ in pictures]
 
     plain = from_callable(brightness)
-    assert cached(plain, cache, PLACE) is plain
+    assert cached(plain, lambda: cache, PLACE) is plain
     brightness.version = "2026-11"  # type: ignore[attr-defined]  # as a user would
     for _ in range(2):
         kept(from_callable(brightness), cache).score([sample()])
@@ -177,7 +177,7 @@ def test_the_parts_of_a_ranking_are_kept_each(cache: ScoreCache) -> None:
 
     one, two = Counted("one"), Counted("two")
     ranking = MeanRank([ByScore("one"), ByScore("two")])
-    joined = cached(Several([one, two], "rank(one,two)", ranking), cache, PLACE)
+    joined = cached(Several([one, two], "rank(one,two)", ranking), lambda: cache, PLACE)
     kept(one, cache).score([sample()])
     [score] = joined.score([sample()])
     assert (len(one.asked), len(two.asked)) == (1, 1)
@@ -256,7 +256,8 @@ def test_trouble_in_the_midst_of_a_run_does_not_end_it(cache: ScoreCache) -> Non
     judge = kept(Counted(), cache)
     judge.score([sample()])
     cache.path.write_bytes(b"overwritten by something else " * 999)
-    assert judge.score([sample("a dog")])[0].values
+    with pytest.warns(RuntimeWarning, match="is not used any more"):
+        assert judge.score([sample("a dog")])[0].values
     assert cache.trouble is not None
 
 
