@@ -26,6 +26,7 @@ SEARCHES: Mapping[str, str] = {
 VERIFIERS: Mapping[str, str] = {
     "aesthetic": "noise_search.verifiers.aesthetic:aesthetic",
     "arithmetic": "noise_search.verifiers.loading:arithmetic",
+    "classifier": "noise_search.verifiers.classifier:classifier",
     "clip": "noise_search.verifiers.loading:clip",
     "exact": "noise_search.verifiers.loading:exact",
     "first": "noise_search.verifiers.composite:first",

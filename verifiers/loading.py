@@ -81,6 +81,7 @@ TEXT_JUDGES = frozenset({"arithmetic", "exact", "math", "prm", "prm-random"})
 PICTURE_JUDGES = frozenset(
     {
         "aesthetic",
+        "classifier",
         "clip",
         "hps",
         "image-reward",

@@ -60,6 +60,9 @@ BERT = Published(
 TOWER = Published("timm/vit_large_patch14_clip_224.openai", ("open_clip_model.safetensors",), "MIT")
 """ViT-L-14/openai."""
 
+_PICTURES = ("config.json", "model.safetensors", "preprocessor_config.json")
+"""What a model of pictures alone is saved as by transformers."""
+
 PROCESSOR = Published(
     "laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
     ("preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"),
@@ -105,6 +108,9 @@ def needed(name: str, target: str | None = None) -> tuple[Published, ...]:
         name: of the verifier.
         target: what stands behind the colon.
     """
+    if name == "classifier":
+        named = target is not None and not is_path(target)
+        return (Published(str(target), _PICTURES, "unknown"),) if named else ()
     usual = DEFAULTS.get(f"{name}:{target}", DEFAULTS.get(name, ()))
     if target is None or not usual or f"{name}:{target}" in DEFAULTS:
         return usual
