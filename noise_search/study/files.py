@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from noise_search.errors import UserError
+
+_NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)  # Windows has neither it nor pipes among its files
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -60,11 +63,14 @@ def read_bytes(path: Path, what: str, most: int, spelled: str) -> bytes:
     """
     data, problem = b"", ""
     try:
-        if path.exists() and not path.is_file():
-            problem = "not a file"  # a device or a pipe may never end
-        else:
-            with path.open("rb") as file:
+        # opened without waiting, then asked what it is: a device or a pipe may never end
+        with open(path, "rb", opener=_without_waiting) as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 data = file.read(most + 1)
+            else:
+                problem = "not a file"
+    except IsADirectoryError:
+        problem = "not a file"
     except OSError as error:
         problem = error.strerror or str(error)
     except ValueError as error:
@@ -74,3 +80,7 @@ def read_bytes(path: Path, what: str, most: int, spelled: str) -> bytes:
     if problem:
         raise UserError(f"{what} {path}: {problem}")
     return data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | _NO_WAIT)
