@@ -222,7 +222,8 @@ class Judge:
 
         lost: str | None = None
         try:
-            in_threads(list(due.items()), grade, self._concurrency)
+            with self.client.connected():
+                in_threads(list(due.items()), grade, self._concurrency)
         except DeadServerError as error:
             lost = str(error)
         self._known |= {k: a for k, a in answers.items() if a.value is not None}
@@ -258,7 +259,8 @@ class Judge:
             found[number] = self._ask(COMPARE, content, Preference, stop)
 
         try:
-            in_threads(list(enumerate(pairs)), compare, self._concurrency)
+            with self.client.connected():
+                in_threads(list(enumerate(pairs)), compare, self._concurrency)
         except DeadServerError as error:
             raise LostVerifierError(str(error), []) from None
         return [found[number] for number in range(len(pairs))]

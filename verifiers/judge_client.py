@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from threading import Event
@@ -144,20 +145,27 @@ class Client:
     def __init__(
         self, url: str, key: SecretStr | None, manner: Manner, prices: Prices, name: str
     ) -> None:
-        import httpx
-
         self.manner = manner
         self.prices = prices
         self.name = name
-        self._key = key
         self.url = url
+        self._key = key
         self._pace = Pace(manner.rate)
+        self._http: httpx.Client | None = None
+        if key is not None:
+            censor(key.get_secret_value())
+
+    @contextmanager
+    def connected(self) -> Generator[None]:
+        """Hold connections open; they are let go of while pictures are made, as servers do too."""
+        import httpx
+
         # nothing compressed: a small response may not become a large one
         headers = {"Accept-Encoding": "identity"}
-        if key is not None:
-            headers["Authorization"] = f"Bearer {key.get_secret_value()}"
-            censor(key.get_secret_value())
-        self._http = httpx.Client(headers=headers, timeout=manner.timeout, follow_redirects=False)
+        if self._key is not None:
+            headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
+        with httpx.Client(headers=headers, timeout=self.manner.timeout) as self._http:
+            yield
 
     def ask(self, question: dict[str, Any], read: Callable[[str], T], stop: Event) -> Answered[T]:
         """Ask until there is an answer that can be read, or it is no use.
@@ -225,6 +233,8 @@ class Client:
         """
         import httpx
 
+        if self._http is None:
+            raise RuntimeError("it is not connected")
         sent = time.monotonic()
         try:
             with self._http.stream(
@@ -309,7 +319,7 @@ class Client:
         error = None if state.outcome is None else state.outcome.exception()
         after = getattr(error, "after", None)
         if after is not None:
-            return float(after) + wait_random(0, self.manner.wait)(state)
+            return float(after) + wait_random(0, min(1.0, self.manner.wait))(state)
         return wait_random_exponential(multiplier=self.manner.wait, max=LONGEST_STEP)(state)
 
     def clean(self, text: str) -> str:
@@ -317,10 +327,6 @@ class Client:
         if self._key is None:
             return text
         return text.replace(self._key.get_secret_value(), "[key]")
-
-    def close(self) -> None:
-        """Let go of all connections."""
-        self._http.close()
 
 
 def _words(error: Exception) -> str:
