@@ -93,6 +93,8 @@ def generate(
     workers: o.Workers = None,
     fast: o.Fast = None,
     metadata: o.Metadata = None,
+    cache: o.Cache = None,
+    download: o.Download = False,
     config: o.Config = None,
     out: o.Out = None,
     dry_run: o.DryRun = False,
@@ -102,7 +104,7 @@ def generate(
     given = _settings_of(locals())
     from noise_search.cli.commands import run_generate
 
-    run_generate(given, config, dry_run=dry_run, quiet=quiet)
+    run_generate(given, config, download=download, dry_run=dry_run, quiet=quiet)
 
 
 @app.command(epilog=EPILOG)
@@ -139,6 +141,8 @@ def compare(
     workers: o.Workers = None,
     fast: o.Fast = None,
     metadata: o.Metadata = None,
+    cache: o.Cache = None,
+    download: o.Download = False,
     config: o.Config = None,
     out: o.Out = None,
     dry_run: o.DryRun = False,
@@ -148,7 +152,7 @@ def compare(
     given = _settings_of(locals())
     from noise_search.cli.commands import run_compare
 
-    run_compare(given, config, dry_run=dry_run, quiet=quiet)
+    run_compare(given, config, download=download, dry_run=dry_run, quiet=quiet)
 
 
 @app.command("train-prm", epilog=EPILOG)
@@ -213,13 +217,15 @@ def demo(out: o.Out = None, workers: o.Workers = None, quiet: o.Quiet = False) -
 def resume(
     run: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")],
     workers: o.Workers = None,
+    cache: o.Cache = None,
     trust_remote_code: o.TrustRemoteCode = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Go on with a run that was stopped. Nothing is made twice."""
     from noise_search.cli.commands import run_resume
 
-    run_resume(run, {"workers": workers}, trust=trust_remote_code, quiet=quiet)
+    how = {"trust": trust_remote_code, "cache": cache is not False, "quiet": quiet}
+    run_resume(run, {"workers": workers}, **how)
 
 
 @app.command()
@@ -243,6 +249,25 @@ def reproduce(
     raise typer.Exit(run_reproduce(source, candidate, out, trust=trust_remote_code))
 
 
+@app.command(epilog=EPILOG)
+def score(
+    verifier: o.Judge,
+    images: o.Images,
+    prompt: o.Shown = None,
+    prompts: o.Prompts = None,
+    prompt_column: o.PromptColumn = None,
+    device: o.Device = None,
+    cache: o.Cache = None,
+    as_json: o.Json = False,
+) -> None:
+    """Judge pictures of any origin: a line each, with its scores or why there are none."""
+    from noise_search.cli.scoring import Asked, run_score
+
+    asked = Asked(prompt, prompts, prompt_column)
+    code = run_score(verifier, images, asked, device=device, cache=cache, as_json=as_json)
+    raise typer.Exit(code)
+
+
 @app.command("list")
 def list_names(
     kind: Annotated[
@@ -258,4 +283,5 @@ def list_names(
 
 def _settings_of(arguments: dict[str, Any]) -> dict[str, Any]:
     """A command's arguments, less those that say how to run and not what."""
-    return {k: v for k, v in arguments.items() if k not in ("config", "dry_run", "quiet")}
+    how = ("config", "download", "dry_run", "quiet")
+    return {k: v for k, v in arguments.items() if k not in how}

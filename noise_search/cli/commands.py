@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +26,10 @@ DIFFERENT = 1
 
 
 def run_generate(
-    given: Mapping[str, Any], config: Path | None, *, dry_run: bool, quiet: bool
+    given: Mapping[str, Any], config: Path | None, *, download: bool, dry_run: bool, quiet: bool
 ) -> None:
     """Search for every prompt, or say what that would cost."""
-    request = read_request(given, config)
+    request = read_request(given, config, _fetching(download and not dry_run, quiet=quiet))
     settings, prompts, out = request.settings, request.prompts, request.out
     pricer = price_of(settings)
     check_run(settings, prompts, pricer)
@@ -47,10 +47,10 @@ def run_generate(
 
 
 def run_compare(
-    given: Mapping[str, Any], config: Path | None, *, dry_run: bool, quiet: bool
+    given: Mapping[str, Any], config: Path | None, *, download: bool, dry_run: bool, quiet: bool
 ) -> None:
     """Compare searches at equal budgets, or say what that would cost."""
-    request = read_comparison(given, config)
+    request = read_comparison(given, config, _fetching(download and not dry_run, quiet=quiet))
     pricer = price_of(request.settings)
     for settings in request.variants():
         check_run(settings, request.prompts, pricer)
@@ -89,14 +89,16 @@ def run_demo(given: Mapping[str, Any], *, quiet: bool) -> None:
         demo(out, workers=keys.workers, watch=watcher(0, quiet=quiet))
 
 
-def run_resume(run: Path, given: Mapping[str, Any], *, trust: bool, quiet: bool) -> None:
+def run_resume(
+    run: Path, given: Mapping[str, Any], *, trust: bool, cache: bool, quiet: bool
+) -> None:
     """Go on with a run."""
     keys = _run_keys(given)
     if not run.is_dir():
         raise UserError(f"resume: {run} is not a folder")
     with resumable(run):
         watch = watcher(0, quiet=quiet)
-        found = resume(run, workers=keys.workers, watch=watch, trust_remote_code=trust)
+        found = resume(run, workers=keys.workers, watch=watch, trust_remote_code=trust, cache=cache)
     if isinstance(found, list):
         report.print_results(found, run, quiet=quiet)
     else:
@@ -116,6 +118,18 @@ def run_reproduce(source: Path, candidate: str | None, out: Path | None, *, trus
         report.write_picture(again.pixels, out, again.rate)
     typer.echo(report.verdict(again))
     return DIFFERENT if again.equal is False else 0
+
+
+def _fetching(download: bool, *, quiet: bool) -> Callable[[Mapping[str, Any]], None]:
+    """What is done with settings before their model is looked at: fetch, where that is asked."""
+
+    def fetch(values: Mapping[str, Any]) -> None:
+        if download:
+            from noise_search.cli.prefetch import fetch_for
+
+            fetch_for(values, quiet=quiet)
+
+    return fetch
 
 
 def _lineup(request: CompareRequest) -> Lineup:

@@ -55,6 +55,18 @@ Pipeline = Annotated[
         "An argument of the pipeline's call, as in pipeline.height=768; may be repeated.",
     ),
 ]
+Judge = Annotated[
+    str,
+    typer.Argument(metavar="VERIFIER", show_default=False, help="What judges, as in aesthetic."),
+]
+Images = Annotated[
+    list[Path],
+    typer.Argument(metavar="IMAGE...", help="PNG, JPEG and WEBP files, and folders of them."),
+]
+Shown = Annotated[
+    str | None, _flag("--prompt", "TEXT", WHAT, "What the pictures were asked to show.")
+]
+Json = Annotated[bool, _flag("--json", " ", RUN, "A line of JSON for each picture.")]
 Specs = Annotated[
     list[str],
     typer.Argument(metavar="SPEC...", help="Models (ORG/NAME) and verifiers (image-reward)."),
@@ -81,7 +93,7 @@ Evaluate = Annotated[
         "--evaluate",
         "SPEC",
         SEARCH,
-        "What judges the winners, held out of the search; 'none' for nothing.",
+        "What judges the winners, held out of the search; several with commas, 'none' for nothing.",
     ),
 ]
 Budget = Annotated[
@@ -213,6 +225,13 @@ Fast = Annotated[
 Metadata = Annotated[
     bool | None,
     _flag("--metadata/--no-metadata", " ", RUN, "Whether each PNG holds its recipe (it does)."),
+]
+Cache = Annotated[
+    bool | None,
+    _flag("--cache/--no-cache", " ", RUN, "Keep scores of costly verifiers (it does)."),
+]
+Download = Annotated[
+    bool, _flag("--download", " ", RUN, "First fetch what the model and verifiers need.")
 ]
 Config = Annotated[
     Path | None,

@@ -1,15 +1,19 @@
-"""Fetches what specs need from the hub: the only command that downloads."""
+"""Fetches what specs need from the hub: `prefetch` and `--download` are all that downloads."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from noise_search.errors import UserError
 from noise_search.registry import check_name, names
+from noise_search.specs import parse
+from noise_search.study.judges import evaluators_in, leaves
+from noise_search.study.settings import Settings
 
 PATTERNS = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja")
 """What is fetched of a model: weights that hold no code, and what tokenizers read."""
@@ -24,6 +28,30 @@ def run_prefetch(specs: Sequence[str], revision: str | None) -> None:
     wanted = [(spec, *need) for spec in specs for need in _needs(spec, revision)]
     for spec, repository, patterns in wanted:
         typer.echo(f"{spec}: {_fetched(repository, revision, patterns)}")
+
+
+def fetch_for(values: Mapping[str, Any], *, quiet: bool) -> None:
+    """Fetch what a run needs, as `prefetch` does: its model, its verifier, its evaluators.
+
+    Args:
+        values: settings by key, as they were given.
+        quiet: do not say where things lie.
+
+    Raises:
+        UserError: a spec is unknown, or the hub cannot be asked.
+    """
+    given = {key: values[key] for key in ("verifier", "evaluate") if values.get(key)}
+    settings = Settings.of(given)
+    judges = [settings.verifier] if settings.verifier else []
+    judges += evaluators_in(settings.evaluate)
+    model = values.get("model")
+    specs = [model] if isinstance(model, str) and model.strip() else []
+    for spec in dict.fromkeys([*specs, *(leaf for judge in judges for leaf in leaves(judge))]):
+        revision = None if spec == model else parse(spec).options.get("revision")
+        for repository, patterns in _needs(spec, revision):
+            folder = _fetched(repository, revision, patterns)
+            if not quiet:
+                typer.echo(f"{spec}: {folder}")
 
 
 def _needs(text: str, revision: str | None) -> Iterator[tuple[str, Sequence[str]]]:

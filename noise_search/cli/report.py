@@ -70,7 +70,20 @@ def print_results(results: Sequence[Result], out: Path, *, quiet: bool) -> None:
             f"{found:,} candidates, {spent:,} {SPOKEN[unit]}"
             + (f", {failed:,} of the candidates failed" if failed else "")
         )
+        for line in _watched(results):
+            typer.echo(line)
     typer.echo(str(out))
+
+
+def _watched(results: Sequence[Result]) -> list[str]:
+    """What the evaluators see of the gain, and what the score cache has answered."""
+    from noise_search.study.agreement import lines_of, summary
+
+    lines = lines_of(summary([r.agreement for r in results if r.agreement is not None]))
+    if results[0].cached:
+        calls = sum(result.spent.verifier_calls for result in results)
+        lines.append(f"{results[0].cached:,} of {calls:,} verifier calls answered by the cache")
+    return lines
 
 
 def print_comparison(comparison: Comparison, *, quiet: bool) -> None:
@@ -110,7 +123,8 @@ def _outcome(best: Winner | None) -> str:
     said = _scores(best.scores)
     if best.text is not None:
         said = f"{printable((best.answer or 'no answer')[:60])} ({said})"
-    return said + (f"; held out: {_scores(best.evaluation)}" if best.evaluation else "")
+    said += f"; held out: {_scores(best.evaluation)}" if best.evaluation else ""
+    return said + (f"; doubted by {' and '.join(best.doubted)}" if best.doubted else "")
 
 
 def _scores(scores: Mapping[str, float]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +29,8 @@ RUNS = Path("runs")
 """Where runs without a folder of their own are kept."""
 
 K = TypeVar("K", bound="Keys")
+Prepare = Callable[[Mapping[str, Any]], None]
+"""Is shown settings by key, as they were given."""
 
 
 class Keys(BaseModel):
@@ -124,24 +126,47 @@ class CompareRequest(Request):
         ]
 
 
-def read_request(given: Mapping[str, Any], config: Path | None) -> Request:
+def ignore(values: Mapping[str, Any]) -> None:
+    """Do nothing with settings."""
+
+
+def read_request(
+    given: Mapping[str, Any],
+    config: Path | None,
+    prepare: Prepare = ignore,
+) -> Request:
     """The request of `generate`.
+
+    Args:
+        given: flags.
+        config: a file of settings, over which flags win.
+        prepare: called with all of them before their model is looked at.
 
     Raises:
         UserError: something asked for is unknown or impossible.
     """
-    keys, settings = _keys(Keys, given, config)
+    keys, settings = _keys(Keys, given, config, prepare)
     prompts = _prompts(keys)
     return Request(settings, prompts, keys.out or _folder(keys, prompts, settings), keys.workers)
 
 
-def read_comparison(given: Mapping[str, Any], config: Path | None) -> CompareRequest:
+def read_comparison(
+    given: Mapping[str, Any],
+    config: Path | None,
+    prepare: Prepare = ignore,
+) -> CompareRequest:
     """The request of `compare`.
+
+    Args:
+        given: flags.
+        config: a file of settings, over which flags win.
+        prepare: called with all of them before their model is looked at.
 
     Raises:
         UserError: something asked for is unknown or impossible.
     """
-    keys, settings = _keys(CompareKeys, given, config, without=("search", "budget", "top_k"))
+    without = ("search", "budget", "top_k")
+    keys, settings = _keys(CompareKeys, given, config, prepare, without)
     from noise_search.pipelines.loading import defaults
 
     prompts = _prompts(keys)
@@ -152,7 +177,11 @@ def read_comparison(given: Mapping[str, Any], config: Path | None) -> CompareReq
 
 
 def _keys(
-    kind: type[K], given: Mapping[str, Any], config: Path | None, without: Sequence[str] = ()
+    kind: type[K],
+    given: Mapping[str, Any],
+    config: Path | None,
+    prepare: Prepare,
+    without: Sequence[str] = (),
 ) -> tuple[K, Settings]:
     """Flags over configuration over defaults, told apart."""
     from noise_search.pipelines.files import model_spec
@@ -173,6 +202,7 @@ def _keys(
         given = settled(_assigned(flags["pipeline"]))
         flags["pipeline"] = _merged(values.get("pipeline"), given)
     values |= flags
+    prepare(values)
     if isinstance(values.get("model"), str) and values["model"].strip():
         values["model"] = model_spec(values["model"])
     known = [*kind.model_fields, *(k for k in Settings.model_fields if k not in without)]

@@ -123,13 +123,14 @@ def resume_comparison(
     workers: int = 1,
     watch: Watcher | None = None,
     trust_remote_code: bool = False,
+    cache: bool = True,
 ) -> Comparison:
     """Go on with a comparison from the header of its journal.
 
     Raises:
         UserError: the header is not one of a comparison.
     """
-    own = {key: head[key] for key in head if key in Settings.model_fields}
+    own = {key: head[key] for key in head if key in Settings.model_fields} | {"cache": cache}
     return compare(
         read_prompts(out, head.get("prompts")),
         Settings.recorded(own, trust=trust_remote_code),

@@ -326,6 +326,7 @@ def resume(
     workers: int = 1,
     watch: Watcher | None = None,
     trust_remote_code: bool = False,
+    cache: bool = True,
 ) -> list[Result] | Comparison:
     """Go on with a run, or a comparison, from its journal.
 
@@ -334,6 +335,7 @@ def resume(
         workers: processes that play batches.
         watch: who looks on.
         trust_remote_code: whether code that lies with its model may run.
+        cache: whether scores of costly verifiers are kept, and found again.
 
     Raises:
         UserError: the folder holds no run that can be resumed.
@@ -348,9 +350,10 @@ def resume(
             workers=workers,
             watch=watch or Silent(),
             trust_remote_code=trust_remote_code,
+            cache=cache,
         )
     if "rollouts" in head:
         raise UserError(f"{out} holds the rollouts of a training; go on with the same train-prm")
     prompts = read_prompts(out, head.pop("prompts", None))
-    settings = Settings.recorded(head, trust=trust_remote_code)
+    settings = Settings.recorded({**head, "cache": cache}, trust=trust_remote_code)
     return generate(prompts, settings, out, workers=workers, watch=watch)

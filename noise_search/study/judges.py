@@ -52,19 +52,23 @@ def check_apart(verifier: str, evaluators: Sequence[str]) -> None:
 
 
 def _common(one: str, other: str) -> bool:
-    return bool(_leaves(one) & _leaves(other))
+    return bool(set(leaves(one)) & set(leaves(other)))
 
 
-def _leaves(text: str) -> set[str]:
-    """The verifiers that a spec names, each as it is spelled in full."""
+def leaves(text: str) -> tuple[str, ...]:
+    """The verifiers that a spec names, each as it is spelled in full.
+
+    >>> leaves("rank(shapes,first(shapes-clip,shapes))")
+    ('shapes', 'shapes-clip')
+    """
     from noise_search.verifiers.loading import parts_of
 
     try:
         spec = check_name("verifier", text)
     except UserError:
-        return {text}  # the name of an object
-    parts = parts_of(spec)
-    return {leaf for part in parts for leaf in _leaves(part)} if parts else {str(spec)}
+        return (text,)  # the name of an object
+    found = [leaf for part in parts_of(spec) for leaf in leaves(part)]
+    return tuple(dict.fromkeys(found)) or (str(spec),)
 
 
 class Judges:
