@@ -27,7 +27,13 @@ from numpy.typing import NDArray
 
 from noise_search.budget import Cost
 from noise_search.errors import UserError
-from noise_search.problem import Sample, Score, Verifier
+from noise_search.problem import (
+    LostVerifierError,
+    Sample,
+    Score,
+    Verifier,
+    most_of_judging,
+)
 from noise_search.verifiers.card import Card
 from noise_search.verifiers.composite import Several
 
@@ -188,19 +194,34 @@ class Cached:
         """The verifier's own."""
         return self.verifier.name
 
+    def most(self, moving: bool) -> Cost:
+        """The verifier's own: what is charged does not depend on the cache."""
+        return most_of_judging(self.verifier, moving=moving)
+
     def score(self, samples: Sequence[Sample]) -> list[Score]:
-        """One score a sample, in order; of equal samples the first alone is asked about."""
+        """One score a sample, in order; of equal samples the first alone is asked about.
+
+        Raises:
+            LostVerifierError: the verifier cannot go on; what it has scored is kept.
+        """
         keys = [key_of(sample, *self._about) for sample in samples]
         known = self.cache.recall(set(keys))
         due: dict[bytes, Sample] = {}
         for key, sample in zip(keys, samples, strict=True):
             if key not in known:
                 due.setdefault(key, sample)
-        answers = list(self.verifier.score(list(due.values()))) if due else []
+        lost: str | None = None
+        answers: Sequence[Score | None] = []
+        try:
+            answers = self.verifier.score(list(due.values())) if due else []
+        except LostVerifierError as error:
+            lost, answers = str(error), error.scores
         if len(answers) != len(due):
             raise ValueError(f"{len(answers)} scores for {len(due)} samples")
-        new = dict(zip(due, answers, strict=True))
+        new = {k: score for k, score in zip(due, answers, strict=True) if score is not None}
         self.cache.keep(new)
+        if lost is not None:
+            raise LostVerifierError(lost, [known.get(key) or new.get(key) for key in keys])
         given: list[Score] = []
         for key in keys:
             given.append(known[key] if key in known else new[key])

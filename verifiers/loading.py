@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Interval
 
+from noise_search.budget import ZERO, Cost
 from noise_search.errors import UserError
-from noise_search.problem import Prompt, Verifier
+from noise_search.problem import Prompt, Verifier, most_of_judging
 from noise_search.registry import bind, check_name, find
 from noise_search.specs import Spec
 from noise_search.verifiers.models import Device, Dtype, Models, Width
@@ -27,6 +28,7 @@ __all__ = [
     "from_callable",
     "load",
     "math",
+    "most_of_spec",
     "parts_of",
     "prm",
     "prm_random",
@@ -100,6 +102,24 @@ def parts_of(spec: Spec) -> tuple[str, ...]:
     if spec.name not in ("first", "rank", "weighted"):
         return ()
     return (*spec.items, *spec.options)
+
+
+def most_of_spec(text: str, *, moving: bool) -> Cost:
+    """What one look of a verifier costs at most beside the call; no model is loaded.
+
+    Args:
+        text: its spec.
+        moving: whether samples are videos.
+
+    Raises:
+        UserError: the spec names no verifier, or an option is wrong.
+    """
+    spec = check_name("verifier", text)
+    if parts := parts_of(spec):
+        return sum((most_of_spec(part, moving=moving) for part in parts), ZERO)
+    if spec.name != "judge" or spec.target == "local":
+        return ZERO
+    return most_of_judging(load(text), moving=moving)
 
 
 def check_medium(text: str, *, writes: bool, model: str, key: str) -> None:

@@ -33,6 +33,8 @@ BYTES_OF_CANDIDATE = 900
 """In the journal and in `candidates.jsonl` together, as measured."""
 BOUNDABLE = ("nfe", "forwards", "decodes", "verifier_calls", "tokens_out")
 """What is priced before anything is played."""
+JUDGING = ("judge_calls", "judge_tokens", "micro_usd")
+"""What a judge spends: known as the most that a look can cost, and in truth mostly far less."""
 
 
 _SPELLED = {field: unit for unit, (field, times) in UNITS.items() if times == 1}
@@ -61,17 +63,17 @@ class Pricer(Protocol):
         ...
 
 
-class Priced:
-    """A problem that charges its prices and answers with scores made up from a hash.
+class Judging:
+    """A pricer whose samples are looked at by a verifier that has a price.
 
     Args:
-        pricer: knows the prices.
-        salt: another one makes up other scores.
+        pricer: knows the model's prices.
+        judging: what a look costs at most, beside the call.
     """
 
-    def __init__(self, pricer: Pricer, salt: int = 0) -> None:
+    def __init__(self, pricer: Pricer, judging: Cost) -> None:
         self.pricer = pricer
-        self.salt = salt
+        self.judging = judging
 
     @property
     def medium(self) -> Medium:
@@ -89,9 +91,47 @@ class Priced:
         return self.pricer.most_steps
 
     def price(self, ask: Ask) -> Cost:
-        """The pricer's price, and one verifier call if it may be looked at."""
-        calls = int(may_be_looked_at(ask, self.medium))
-        return self.pricer.price(ask) + Cost(verifier_calls=calls)
+        """The pricer's."""
+        return self.pricer.price(ask)
+
+
+def judging_of(pricer: Pricer) -> Cost:
+    """What a look costs at most, beside the call."""
+    return pricer.judging if isinstance(pricer, Judging) else ZERO
+
+
+class Priced:
+    """A problem that charges its prices and answers with scores made up from a hash.
+
+    Args:
+        pricer: knows the prices.
+        salt: another one makes up other scores.
+    """
+
+    def __init__(self, pricer: Pricer, salt: int = 0) -> None:
+        self.pricer = pricer
+        self.salt = salt
+        self._look = Cost(verifier_calls=1) + judging_of(pricer)
+
+    @property
+    def medium(self) -> Medium:
+        """The pricer's."""
+        return self.pricer.medium
+
+    @property
+    def stochastic(self) -> bool:
+        """The pricer's."""
+        return self.pricer.stochastic
+
+    @property
+    def most_steps(self) -> int:
+        """The pricer's."""
+        return self.pricer.most_steps
+
+    def price(self, ask: Ask) -> Cost:
+        """The pricer's price, and the verifier's if it may be looked at."""
+        price = self.pricer.price(ask)
+        return price + self._look if may_be_looked_at(ask, self.medium) else price
 
     def lane(self, ask: Ask) -> Hashable:
         """All in one: batches are not priced."""
@@ -158,10 +198,24 @@ def _sum(a: int | None, b: int | None) -> int | None:
 def estimate(pricer: Pricer, jobs: Sequence[Job]) -> Estimate:
     """What jobs would cost together; what they share is played once.
 
+    What a judge spends is told as the worst case: every look at its highest price, or the limit.
+
     Args:
         pricer: knows the model's prices.
         jobs: the searches of one prompt, as the run itself would hold them.
     """
+    found, look = _estimate(pricer, jobs), judging_of(pricer)
+    calls = found.cost.get("verifier_calls")
+    worst: dict[str, int | None] = {}
+    for kind in (kind for kind in JUDGING if getattr(look, kind)):
+        limits = [job.limits.get(kind) for job in jobs]
+        limit = None if None in limits else sum(n for n in limits if n is not None)
+        most = None if calls is None else calls * getattr(look, kind)
+        worst[kind] = min((n for n in (most, limit) if n is not None), default=None)
+    return replace(found, cost={**found.cost, **worst}, exact=False) if worst else found
+
+
+def _estimate(pricer: Pricer, jobs: Sequence[Job]) -> Estimate:
     known = not pricer.medium.answers  # how long a text becomes is known to nobody
     if known and all(_samples(pricer, job) <= MOST_SAMPLES for job in jobs):
         held = [_hold(Priced(pricer, salt), jobs) for salt in range(SCORINGS)]
@@ -176,7 +230,7 @@ def estimate(pricer: Pricer, jobs: Sequence[Job]) -> Estimate:
     for job in jobs:
         apart[job.plan].append(job)
     parts = list(apart.values()) if len(apart) > 1 else [[job] for job in jobs]
-    costs = [estimate(pricer, part) for part in parts]
+    costs = [_estimate(pricer, part) for part in parts]
     return replace(sum(costs[1:], costs[0]), exact=False)
 
 
@@ -258,23 +312,35 @@ def _kinds(cost: Cost) -> list[str]:
 
 def price_of(settings: Settings) -> Pricer:
     """What prices the model of completed settings; neither torch nor weights are loaded."""
-    from noise_search.pipelines.loading import price_only
+    from noise_search.pipelines.loading import price_only, signature
     from noise_search.study.bench import writing_of
+    from noise_search.verifiers.loading import most_of_spec
 
-    return price_only(
+    pricer = price_only(
         settings.model,
         guidance_scale=settings.guidance_scale,
         eta=settings.eta,
         writing=writing_of(settings),
     )
+    moving = signature(settings.model).video
+    look = ZERO if settings.verifier is None else most_of_spec(settings.verifier, moving=moving)
+    return Judging(pricer, look) if look else pricer
 
 
 def named(cost: Cost, budget: str) -> str:
     """The part of a cost that a budget is too small for, as it is spelled in budgets."""
     for name, limit in read_limits(budget).items():
         if getattr(cost, name) > limit:
-            return f"{getattr(cost, name)}{_SPELLED.get(name, name)}"
+            return _spelled(cost, name)
     return budget
+
+
+def _spelled(cost: Cost, name: str) -> str:
+    """A part of a cost, as it is spelled in budgets."""
+    amount = getattr(cost, name)
+    if name == "micro_usd":
+        return f"{amount / 1e6:g}usd"
+    return f"{amount}{_SPELLED.get(name, name)}"
 
 
 def sample_price(pricer: Pricer, prompt: Prompt, steps: int) -> Cost:
@@ -297,10 +363,10 @@ def check_budget(pricer: Pricer, prompt: Prompt, settings: Settings) -> None:
     if search_steps != steps:
         least += sample_price(pricer, prompt, steps) * settings.top_k
         needs = f"one sample and {settings.top_k} in full"
-    most = "up to " if pricer.medium.answers else ""
     for name, limit in settings.limits.items():
+        most = "up to " if pricer.medium.answers or name in JUDGING else ""
         if getattr(least, name) > limit:
-            price = f"{most}{getattr(least, name)}{_SPELLED.get(name, name)}"
+            price = f"{most}{_spelled(least, name)}"
             raise UserError(
                 f"budget: {settings.budget} is less than {needs} of {settings.model} ({price})"
             )
