@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from noise_search.study.prompts import read_prompts
     from noise_search.study.reproduce import Reproduction, reproduce
     from noise_search.study.result import Result
+    from noise_search.study.score import score
     from noise_search.study.search import search
     from noise_search.task import Task
     from noise_search.text import Step, Text
@@ -52,6 +53,7 @@ _HOMES = {
     "Verifier": "problem",
     "read_prompts": "study.prompts",
     "reproduce": "study.reproduce",
+    "score": "study.score",
     "search": "study.search",
 }
 
@@ -83,6 +85,7 @@ __all__ = [
     "Verifier",
     "read_prompts",
     "reproduce",
+    "score",
     "search",
 ]
 
