@@ -87,7 +87,9 @@ def _watched(results: Sequence[Result]) -> list[str]:
 
 
 def print_comparison(comparison: Comparison, *, quiet: bool) -> None:
-    """A table of searches by budgets, and where everything is."""
+    """A table of searches by budgets, what evaluators see of it, and where everything is."""
+    from noise_search.study.gains import sight_cells, told
+
     if not quiet:
         tables = comparison.tables
         for metric in tables.metrics[:1]:
@@ -95,14 +97,22 @@ def print_comparison(comparison: Comparison, *, quiet: bool) -> None:
             typer.echo(f"{metric}: mean [95 % band] by search and budget")
             for line in grid_lines(rows):
                 typer.echo(line)
+        for name in told(tables):
+            if cells := sight_cells(tables, name):
+                verifier = tables.verifiers[0]
+                typer.echo(f"of what {verifier} gains over one sample {name} sees (doubts so many)")
+                for line in _grid(cells):
+                    typer.echo(line)
     typer.echo(str(comparison.out))
 
 
 def grid_lines(rows: Sequence[Row]) -> list[str]:
     """One line a search, one column a budget."""
-    budgets = list(dict.fromkeys(row.budget for row in rows))
-    searches = list(dict.fromkeys(row.search for row in rows))
-    cells = {(row.search, row.budget): _band(row) for row in rows}
+    return _grid({(row.search, row.budget): _band(row) for row in rows})
+
+
+def _grid(cells: Mapping[tuple[str, str], str]) -> list[str]:
+    searches, budgets = (list(dict.fromkeys(part)) for part in zip(*cells, strict=True))
     grid = [["", *budgets], *([s, *(cells.get((s, b), "") for b in budgets)] for s in searches)]
     widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
     return [

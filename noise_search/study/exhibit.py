@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from noise_search.problem import judge as asked
 from noise_search.run import Outcome
 from noise_search.study.bench import Bench
 from noise_search.study.curves import curve_png
+from noise_search.study.diversity import Eye, Vector
 from noise_search.study.files import write_bytes, write_json, write_lines
 from noise_search.study.folder import candidate_lines, prompt_record, run_facts
+from noise_search.study.gains import sight_lines, sight_records
 from noise_search.study.gallery import Gallery, Lineup
 from noise_search.study.generate import Driven
-from noise_search.study.tables import Entry, Tables, Verdict, csv_text, summary_of
+from noise_search.study.tables import Entry, Tables, Verdict, csv_text, name_of, summary_of
 from noise_search.study.watch import Watcher
 
 JUDGED_AT_ONCE = 32
@@ -37,6 +40,7 @@ class Judged:
         evaluation: scores by the winner's name.
         said: the same by the evaluator's name.
         overhead: what making them again has cost.
+        vectors: features by the winner's name, where there are several seeds to compare.
     """
 
     evaluation: dict[Name, dict[str, float]] = field(default_factory=dict[Name, dict[str, float]])
@@ -44,6 +48,7 @@ class Judged:
         default_factory=lambda: defaultdict[Name, list[Mapping[str, float]]](list)
     )
     overhead: Cost = ZERO
+    vectors: dict[Name, Vector | None] = field(default_factory=dict[Name, "Vector | None"])
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,8 @@ class Exhibit:
         images: where pictures of winners lie, by prompt and entry.
         overhead: what was spent beside the candidates.
         whole: False if it was stopped before its end.
+        diversity: by entry the mean distance of two seeds' winners for one prompt, and what it is
+            told by; empty of a single seed.
     """
 
     lineup: Lineup
@@ -65,6 +72,7 @@ class Exhibit:
     images: Mapping[tuple[Name, Entry], str]
     overhead: Cost
     whole: bool
+    diversity: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def conclude(lineup: Lineup, bench: Bench, driven: Driven, out: Path, watch: Watcher) -> Exhibit:
@@ -79,7 +87,8 @@ def conclude(lineup: Lineup, bench: Bench, driven: Driven, out: Path, watch: Wat
     winners = {o.best.name: (o.best, o.prompt) for o in driven.outcomes if o.best is not None}
     watch.begin(f"judging {len(winners)} winners", None)
     try:
-        judged = judge(bench, list(winners.values()), gallery)
+        eye = Eye.of(bench.verifier) if lineup.seeds > 1 else None
+        judged = judge(bench, list(winners.values()), gallery, eye)
     finally:
         watch.end()
     verifiers = _names(bench.verifier.name, (c.scores for c, _ in winners.values()))
@@ -99,13 +108,33 @@ def conclude(lineup: Lineup, bench: Bench, driven: Driven, out: Path, watch: Wat
         gallery.images,
         driven.overhead + judged.overhead,
         all(outcome.reason != STOPPED for outcome in driven.outcomes),
+        {} if eye is None else _diversity(tables, judged, eye),
     )
 
 
-def judge(bench: Bench, winners: Sequence[tuple[Candidate, Prompt]], gallery: Gallery) -> Judged:
+def _diversity(tables: Tables, judged: Judged, eye: Eye) -> dict[str, Any]:
+    """How far the winners of different seeds are from each other, by entry."""
+    entries: list[dict[str, Any]] = []
+    for entry, verdicts in tables.entries.items():
+        groups: dict[Name, list[Vector | None]] = defaultdict(list)
+        for verdict in verdicts:
+            if verdict.winner is not None:
+                groups[verdict.prompt].append(judged.vectors.get(verdict.winner))
+        found = [value for g in groups.values() if (value := eye.diversity(g)) is not None]
+        if found:
+            entries.append({**entry._asdict(), "mean": fsum(found) / len(found)})
+    return {"features": eye.name, "entries": entries} if entries else {}
+
+
+def judge(
+    bench: Bench,
+    winners: Sequence[tuple[Candidate, Prompt]],
+    gallery: Gallery,
+    eye: Eye | None = None,
+) -> Judged:
     """Show winners to the evaluators, some at a time, and then to the gallery."""
     judged = Judged()
-    if not bench.evaluators:
+    if not bench.evaluators and eye is None:
         winners = [(c, prompt) for c, prompt in winners if gallery.wants(c.name)]
     for begin in range(0, len(winners), JUDGED_AT_ONCE):
         some = winners[begin : begin + JUDGED_AT_ONCE]
@@ -114,6 +143,12 @@ def judge(bench: Bench, winners: Sequence[tuple[Candidate, Prompt]], gallery: Ga
             pixels, _, extra = bench.shown(candidate, prompt)
             judged.overhead += extra
             samples.append(Sample(prompt, pixels, candidate.stage, candidate.steps, candidate.text))
+        if eye is not None:
+            looks = (
+                (candidate.name, eye.look(s.pixels))
+                for (candidate, _), s in zip(some, samples, strict=True)
+            )
+            judged.vectors.update(looks)
         for evaluator in bench.evaluators:
             for (candidate, _), score in zip(some, asked(evaluator, samples), strict=True):
                 judged.evaluation.setdefault(candidate.name, {}).update(score.values)
@@ -163,6 +198,12 @@ def write_exhibit(out: Path, bench: Bench, exhibit: Exhibit, head: Mapping[str, 
     write_bytes(out / "curve.csv", csv_text(tables.rows()).encode())
     write_bytes(out / "curve.png", curve_png(tables, len(lineup.prompts), lineup.seeds))
     summary = summary_of(tables, len(lineup.prompts), lineup.seeds)
+    for said in summary["entries"]:
+        entry = Entry(said["search"], said["budget"])
+        said["sights"] = sight_records(tables, entry)
+        summary["lines"] += sight_lines(tables, entry, name_of(entry))
+    if exhibit.diversity:
+        summary["diversity"] = exhibit.diversity
     if not exhibit.whole:
         stopped = "stopped before its end: unfinished searches count as they stood"
         summary["lines"].insert(0, stopped)

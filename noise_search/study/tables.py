@@ -274,7 +274,7 @@ def _entry_record(tables: Tables, entry: Entry) -> dict[str, Any]:
     failed = sum(v.winner is None for v in verdicts)
     whole = entry.budget == f"{spent:g}nfe"
     unit = SPOKEN[tables.unit].split()[0]
-    head = _name(entry) if whole else f"{_name(entry)} ({spent:.4g} {unit} spent)"
+    head = name_of(entry) if whole else f"{name_of(entry)} ({spent:.4g} {unit} spent)"
     lines = [f"{head}: {_mean(b, tables.is_share(m))} by {m}" for m, b in bands.items()]
     if failed:
         lines.append(f"{head}: {failed} of {len(verdicts)} searches finished nothing")
@@ -292,14 +292,15 @@ def _entry_record(tables: Tables, entry: Entry) -> dict[str, Any]:
 def _difference_record(tables: Tables, ours: Entry, theirs: Entry, metric: str) -> dict[str, Any]:
     found = tables.difference(ours, theirs, metric)
     pair = {**ours._asdict(), "against": theirs._asdict(), "metric": metric}
-    title = f"{_name(ours)} against {_name(theirs)}, by {metric}"
+    title = f"{name_of(ours)} against {name_of(theirs)}, by {metric}"
     if found is None:
         return {**pair, "line": f"{title}: nothing to compare"}
     said = _difference(found, tables.is_share(metric))
     return {**pair, **found._asdict(), "resolved": found.resolved, "line": f"{title}: {said}"}
 
 
-def _name(entry: Entry) -> str:
+def name_of(entry: Entry) -> str:
+    """An entry as people call it."""
     search = "one sample" if entry.search == SINGLE else entry.search
     return f"{search} at {spelt(entry.budget)}"
 
