@@ -331,7 +331,7 @@ def _matching(model: Clip, spec: Spec, licence: str, source: str) -> Verifier:
 
     low, high = model.bounds
     card = Card(version=model.version, low=low, high=high, licence=licence, source=source)
-    return Pictures(model.similarity, str(spec), card)
+    return Pictures(model.similarity, str(spec), card, features=model.encoder.pictures)
 
 
 def _no_target(spec: Spec) -> None:

@@ -38,6 +38,10 @@ Judging = Callable[[Sequence[Pixels], Sequence[str]], Sequence[Answer]]
 """One answer a picture: shown pictures (height, width, 3), each with its own prompt, in order."""
 
 
+Features = Callable[[Sequence[Pixels]], Sequence[NDArray[Any]]]
+"""One row of numbers a picture."""
+
+
 class Pictures:
     """A function of pictures as a verifier: of videos it judges key frames.
 
@@ -50,13 +54,23 @@ class Pictures:
         name: the spec it was made from.
         card: what it declares.
         frames: key frames of a video, at most.
+        features: of pictures, a row each, where a model makes some: by them it is told how far
+            samples are from each other.
     """
 
-    def __init__(self, judging: Judging, name: str, card: Card, frames: int = 4) -> None:
+    def __init__(
+        self,
+        judging: Judging,
+        name: str,
+        card: Card,
+        frames: int = 4,
+        features: Features | None = None,
+    ) -> None:
         self.judging = judging
         self.name = name
         self.card = card
         self.frames = frames
+        self.features = features
 
     def score(self, samples: Sequence[Sample]) -> list[Score]:
         """One score a sample, in order; a broken picture is a failure."""
