@@ -7,11 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from noise_search.errors import UserError, nearest
 from noise_search.registry import names
+
+if TYPE_CHECKING:
+    from noise_search.verifiers.known import Known
 
 KINDS: Mapping[str, str] = {"searches": "search", "verifiers": "verifier", "models": "model"}
 
@@ -49,6 +53,41 @@ def print_names(kind: str | None) -> None:
             typer.echo(f"{indent}{entry.name:<{width}}  {entry.summary}")
             if entry.options:
                 typer.echo(f"{indent}{'':<{width}}  ({entry.options})")
+            if title == "verifiers" and (status := status_of(entry.name)):
+                typer.echo(f"{indent}{'':<{width}}  {status}")
+
+
+def status_of(name: str) -> str:
+    """Whether a verifier can be used here, and what its table of facts knows; "" of others'.
+
+    >>> status_of("shapes")
+    'ready; 0 to 1; Apache-2.0; 3.8 ms an image'
+    """
+    from noise_search.verifiers.known import KNOWN, lacking, missing
+
+    known = KNOWN.get(name)
+    if known is None:
+        return ""
+    gone, extra = lacking(name), missing(name)
+    if extra is not None:
+        ready = f"not installed: pip install 'noise-search[{extra}]'"
+    elif gone:
+        ready = f"weights not on the disk: noise-search prefetch {name}"
+    elif known.licence is None:
+        ready = "needs what its spec names"
+    else:
+        ready = "ready" if gone is None else "ready, weights found"
+    return "; ".join(part for part in (ready, _range(known), known.licence, _speed(known)) if part)
+
+
+def _range(known: Known) -> str:
+    if known.low is None or known.high is None:
+        return "" if known.licence is None else "no bounds"
+    return f"{known.low:g} to {known.high:g}"
+
+
+def _speed(known: Known) -> str:
+    return "" if known.ms is None else f"{known.ms:g} ms an image"
 
 
 def entries_of(kind: str) -> Iterator[Entry]:
