@@ -226,6 +226,8 @@ class Judge:
                 in_threads(list(due.items()), grade, self._concurrency)
         except DeadServerError as error:
             lost = str(error)
+            # pictures are not to blame for what a broken server says of them
+            answers = {k: a for k, a in answers.items() if a.failure is None}
         self._known |= {k: a for k, a in answers.items() if a.value is not None}
         scores = [
             Score(failure=f"{self.name}: {frames}")

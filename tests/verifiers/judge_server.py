@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import os
 import socket
 import struct
 import threading
@@ -207,7 +208,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "reset":
             linger = struct.pack("ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            self.connection.close()
+            os.close(self.connection.detach())  # at once, whoever else holds it
+            self.close_connection = True
             return
         if fault in ("429", "429-after", "500", "503") or (fault or "").startswith("status-"):
             status = int((fault or "").removeprefix("status-").removesuffix("-after"))
