@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import isfinite
 from typing import Any, Protocol, cast
@@ -51,6 +51,8 @@ class Ask:
         lookahead: deterministic stages more before it is scored.
         look: whether it is scored although unfinished.
         about: the finished texts in the context of the path, oldest first: what it revises.
+        earlier: a stage on the way whose preview is shown to the verifier beside the outcome, or
+            None. The candidate is the same with it and without.
     """
 
     prompt: Prompt
@@ -63,6 +65,7 @@ class Ask:
     lookahead: int
     look: bool
     about: tuple[Candidate, ...] = ()
+    earlier: int | None = None
 
     @cached_property
     def name(self) -> Name:
@@ -177,6 +180,8 @@ class Sample:
         stage: stages made; below `steps` the pixels are an x0-prediction.
         steps: stages of the whole path.
         text: what was written, where the model writes.
+        earlier: of the shape of `pixels`, the x0-prediction of an earlier stage of the same path,
+            where the verifier asks for one and it lies on the way; None otherwise.
     """
 
     prompt: Prompt
@@ -184,6 +189,7 @@ class Sample:
     stage: int
     steps: int
     text: Text | None = None
+    earlier: object | None = None
 
 
 @dataclass(frozen=True)
@@ -199,6 +205,7 @@ class Played:
         stage: where it got, if it ended before the stage it was asked for.
         text: what was written so far, where the model writes.
         seen: the text that the verifier is to see (a lookahead is in it), or None.
+        earlier: the preview of the stage that the ask names, or None.
     """
 
     cost: Cost
@@ -209,6 +216,7 @@ class Played:
     stage: int | None = None
     text: Text | None = None
     seen: Text | None = None
+    earlier: object | None = None
 
     @property
     def shown(self) -> bool:
@@ -365,11 +373,16 @@ def _sound(name: str, score: Score) -> Score:
 
 
 class Judged:
-    """The problem of a pipeline whose samples a verifier judges."""
+    """The problem of a pipeline whose samples a verifier judges.
+
+    A verifier that compares a sample with an earlier preview of it has an attribute ``earlier``:
+    after which share of the stages the preview is taken.
+    """
 
     def __init__(self, pipeline: Pipeline, verifier: Verifier) -> None:
         self.pipeline = pipeline
         self.verifier = verifier
+        self._earlier: float | None = getattr(verifier, "earlier", None)
         # pipelines of videos have a rate of frames
         moving = getattr(pipeline, "rate", None) is not None
         self._look = Cost(verifier_calls=1) + most_of_judging(verifier, moving=moving)
@@ -391,21 +404,24 @@ class Judged:
 
     def price(self, ask: Ask) -> Cost:
         """The pipeline's price, and the verifier's if it may be looked at."""
-        price = self.pipeline.price(ask)
+        price = self.pipeline.price(self._asked(ask))
         return price + self._look if may_be_looked_at(ask, self.medium) else price
 
     def lane(self, ask: Ask) -> Hashable:
         """The pipeline's."""
-        return self.pipeline.lane(ask)
+        return self.pipeline.lane(self._asked(ask))
+
+    def _asked(self, ask: Ask) -> Ask:
+        """The ask with the stage of an earlier preview, where one is wanted and on the way."""
+        if self._earlier is None or not ask.looked_at:
+            return ask
+        stage = min(max(1, round(self._earlier * ask.until)), ask.until - 1)
+        return replace(ask, earlier=stage) if stage > ask.begin else ask
 
     def play(self, asks: Sequence[Ask]) -> Batch:
         """Generate, then judge what can be judged."""
-        played, overhead = self.pipeline.play(asks)
-        shown = [
-            (i, Sample(asks[i].prompt, p.pixels, _stage(asks[i], p), asks[i].steps, p.seen))
-            for i, p in enumerate(played)
-            if p.shown
-        ]
+        played, overhead = self.pipeline.play([self._asked(ask) for ask in asks])
+        shown = [(i, _sample(asks[i], p)) for i, p in enumerate(played) if p.shown]
         lost, given = None, list[Score | None]()
         try:
             given += judge(self.verifier, [s for _, s in shown]) if shown else []
@@ -442,6 +458,12 @@ class Judged:
             text=played.text,
             lookahead=0 if whole else ask.lookahead,
         )
+
+
+def _sample(ask: Ask, played: Played) -> Sample:
+    return Sample(
+        ask.prompt, played.pixels, _stage(ask, played), ask.steps, played.seen, played.earlier
+    )
 
 
 def _stage(ask: Ask, played: Played) -> int:

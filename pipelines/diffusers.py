@@ -145,7 +145,7 @@ class DiffusersPipeline(Staged[Tensor]):
         """
         plan, stretch = self._plan(ask.steps, ask.prompt), Stretch.of(ask)
         self._check(plan, stretch, rewound=ask.parent is not None and ask.rewind > 0)
-        return self._each(plan, stretch)
+        return sum((self._each(plan, part) for part in stretch.parts), ZERO)
 
     def _each(self, plan: Plan, stretch: Stretch) -> Cost:
         """What a row costs."""

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 
 from noise_search.budget import Cost
 from noise_search.noise import LATENTS, TEXT
-from noise_search.pipelines.stages import Stretch, price
+from noise_search.pipelines.stretches import Stretch, price
 from noise_search.pipelines.text.bounds import bound
 from noise_search.problem import Ask, Played
 

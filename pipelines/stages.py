@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from noise_search.budget import ZERO, Cost
@@ -19,6 +19,7 @@ from noise_search.candidate import Candidate
 from noise_search.errors import UserError
 from noise_search.noise import LATENTS, Array, Book, Name, Recipe, Tensors
 from noise_search.pipelines.states import Framework, State, States
+from noise_search.pipelines.stretches import Stretch, price
 from noise_search.problem import Ask, Played, Prompt
 from noise_search.samplers.path import Level
 from noise_search.samplers.stochastic import renoise
@@ -27,62 +28,6 @@ __all__ = ["Picture", "Row", "Staged", "Stretch", "Walk", "Walked", "price"]
 
 A = TypeVar("A", bound=Array)
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """What the rows of one batch have in common; asks of equal stretches share a lane.
-
-    Attributes:
-        steps: evaluations of the whole schedule.
-        begin: the stage to walk from.
-        until: the stage whose state is kept.
-        ahead: deterministic evaluations after it, for the preview alone.
-        shown: whether pixels are wanted.
-        negative: whether the rows have negative prompts.
-    """
-
-    steps: int
-    begin: int
-    until: int
-    ahead: int
-    shown: bool
-    negative: bool
-
-    @classmethod
-    def of(cls, ask: Ask) -> Stretch:
-        """The stretch of an ask. What is not looked at needs no look ahead."""
-        ahead = min(ask.lookahead, ask.steps - ask.until) if ask.looked_at else 0
-        negative = ask.prompt.negative is not None
-        return cls(ask.steps, ask.begin, ask.until, ahead, ask.looked_at, negative)
-
-    @property
-    def end(self) -> int:
-        """The stage after the last evaluation."""
-        return self.until + self.ahead
-
-    @property
-    def evaluations(self) -> int:
-        """Denoiser evaluations of each row."""
-        return self.end - self.begin
-
-    @property
-    def finishes(self) -> bool:
-        """Whether the rows come to the end of their paths."""
-        return self.until == self.steps
-
-
-def price(ask: Ask, guided: bool, decoder: bool) -> Cost:
-    """What playing an ask costs, without its verifier.
-
-    Args:
-        ask: the ask.
-        guided: whether the denoiser is given two rows an evaluation (classifier-free guidance).
-        decoder: whether a decoder turns latents into pixels.
-    """
-    stretch = Stretch.of(ask)
-    nfe = stretch.evaluations
-    return Cost(nfe, nfe * (1 + guided), decodes=int(decoder and stretch.shown))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +51,18 @@ class Row(Generic[A]):
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """Where a row got: its state, what it looks like if asked for, and what is broken in it."""
+    """Where a row got: its state, what it looks like if asked for, and what is broken in it.
+
+    Attributes:
+        earlier: what it looked like on the way, if that was asked for.
+        cost: of the whole way, where it was walked in parts.
+    """
 
     state: State
     pixels: object | None
     problem: str | None
+    earlier: object | None = None
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,10 +225,33 @@ class Staged(ABC, Generic[A]):
             )
             for a in sound
         ]
-        walk = self._walk(rows, stretch) if rows else Walk([], ZERO)
+        walk = self._walk_parts(rows, stretch) if rows else Walk([], ZERO)
         results = dict(zip((ask.name for ask in sound), walk.rows, strict=True))
         self.states.put({n: w.state for n, w in results.items() if w.problem is None})
         return [_played(results.get(ask.name), walk.each) for ask in asks], walk.overhead
+
+    def _walk_parts(self, rows: Sequence[Row[A]], stretch: Stretch) -> Walk:
+        """Walk at most `width` rows by way of the earlier preview, if one is wanted.
+
+        A row that is broken there goes no further, and costs no more.
+        """
+        if stretch.earlier is None:
+            return self._walk(rows, stretch)
+        first, rest = stretch.parts
+        there = self._walk(rows, first)
+        found = [replace(walked, cost=there.each) for walked in there.rows]
+        sound = [i for i, walked in enumerate(found) if walked.problem is None]
+        if not sound:
+            return Walk(found, there.each, there.overhead)
+        further = [
+            self._row(rows[i].prompt, rows[i].noise, rest, first.until, found[i].state)
+            for i in sound
+        ]
+        walk = self._walk(further, rest)
+        each = there.each + walk.each
+        for i, walked in zip(sound, walk.rows, strict=True):
+            found[i] = replace(walked, earlier=found[i].pixels, cost=each)
+        return Walk(found, each, there.overhead + walk.overhead)
 
     def _row(
         self,
@@ -367,9 +342,10 @@ class Staged(ABC, Generic[A]):
 def _played(walked: Walked | None, cost: Cost) -> Played:
     if walked is None:
         return Played(ZERO, failure="the latents to go on from could not be made again")
+    cost = walked.cost or cost
     if walked.problem is not None:
         return Played(cost, failure=walked.problem)
-    return Played(cost, walked.pixels)
+    return Played(cost, walked.pixels, earlier=walked.earlier)
 
 
 def _parts(items: Sequence[T], width: int) -> Iterator[Sequence[T]]:
