@@ -240,6 +240,7 @@ def collect(
         head = rolling_header(prompts, settings, rolling)
         journal = stack.enter_context(Journal(out / "journal", head, book))
         bench = build(settings, book, out / LIVE)
+        journal.identify(bench.identity)
         player = None
         if workers > 1:
             player = stack.enter_context(Workers(workers, settings, out / LIVE, book)).play

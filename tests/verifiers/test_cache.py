@@ -18,7 +18,7 @@ from noise_search.errors import UserError
 from noise_search.problem import Prompt, Sample, Score, Verifier
 from noise_search.text import Step, Text
 from noise_search.verifiers.cache import Cached, ScoreCache, cache_file, cached, key_of
-from noise_search.verifiers.card import Card, Need
+from noise_search.verifiers.card import Card
 from noise_search.verifiers.loading import from_callable, load
 
 PLACE = "cpu threads:1"
@@ -28,11 +28,9 @@ PIXELS = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
 class Counted:
     """Numbers its answers, so that no two are alike; fails where a prompt says so."""
 
-    def __init__(
-        self, name: str = "counted", version: str = "1", needs: Sequence[Need] = ("prompt",)
-    ) -> None:
+    def __init__(self, name: str = "counted", version: str = "1") -> None:
         self.name = name
-        self.card = Card(version=version, costly=True, needs=frozenset(needs))
+        self.card = Card(version=version, costly=True)
         self.asked: list[Sample] = []
 
     def score(self, samples: Sequence[Sample]) -> list[Score]:
@@ -78,7 +76,9 @@ def look_alikes() -> Iterator[tuple[Sample, str, str, str]]:
         PIXELS[..., ::-1].copy(),
         PIXELS.transpose(1, 0, 2),
     ]
-    for at in range(36):
+    yield replace(sample(), earlier=PIXELS), "clip", "1", PLACE
+    yield replace(sample(), earlier=PIXELS[::-1]), "clip", "1", PLACE
+    for at in range(34):
         changed = PIXELS.copy()
         changed[at // 8, at % 8, at % 3] ^= 1
         pictures.append(changed)
@@ -152,8 +152,13 @@ def test_another_version_is_asked_anew(cache: ScoreCache) -> None:
 def test_only_what_is_costly_is_kept(cache: ScoreCache) -> None:
     shapes = load("shapes")
     assert cached(shapes, lambda: cache, PLACE) is shapes
-    preview = Counted(needs=("preview", "pixels"))
-    assert cached(preview, lambda: cache, PLACE) is preview
+
+
+def test_it_asks_for_the_preview_that_its_verifier_wants(cache: ScoreCache) -> None:
+    judge = Counted()
+    assert kept(judge, cache).earlier is None
+    judge.earlier = 0.5  # type: ignore[attr-defined]  # as one that looks at previews has
+    assert kept(judge, cache).earlier == 0.5
 
 
 def test_a_function_is_kept_if_it_says_a_version(cache: ScoreCache) -> None:
