@@ -38,10 +38,12 @@ VERIFIERS: Mapping[str, str] = {
     "prm": "noise_search.verifiers.loading:prm",
     "prm-random": "noise_search.verifiers.loading:prm_random",
     "rank": "noise_search.verifiers.composite:rank",
+    "self": "noise_search.verifiers.own_preview:own_preview",
     "shapes": "noise_search.verifiers.loading:shapes",
     "shapes-clip": "noise_search.verifiers.loading:shapes_clip",
     "shapes-clip-weak": "noise_search.verifiers.loading:shapes_clip_weak",
     "reward": "noise_search.verifiers.loading:reward",
+    "vqa": "noise_search.verifiers.vqa:vqa",
     "weighted": "noise_search.verifiers.composite:weighted",
 }
 MODELS: Mapping[str, str] = {

@@ -39,12 +39,23 @@ class Several:
         parts: what is asked, each under a name of its own.
         name: the spec it was made from.
         ranking: how candidates compare.
+
+    Attributes:
+        earlier: after which share of the stages a part is to be shown a preview, or None.
+
+    Raises:
+        UserError: its parts want previews of several stages.
     """
 
     def __init__(self, parts: Sequence[Verifier], name: str, ranking: Ranking) -> None:
         self.parts = tuple({part.name: part for part in parts}.values())
         self.name = name
         self.ranking = ranking
+        shares = {share for p in self.parts if (share := getattr(p, "earlier", None)) is not None}
+        if len(shares) > 1:
+            wanted = " and ".join(f"at={share:g}" for share in sorted(shares))
+            raise UserError(f"verifier {name}: one earlier preview is kept, not {wanted}")
+        self.earlier: float | None = next(iter(shares), None)
 
     def score(self, samples: Sequence[Sample]) -> list[Score]:
         """One score a sample, in order; where one of the parts fails, the sample does."""

@@ -89,9 +89,11 @@ PICTURE_JUDGES = frozenset(
         "image-reward",
         "pick",
         "judge",
+        "self",
         "shapes",
         "shapes-clip",
         "shapes-clip-weak",
+        "vqa",
     }
 )
 """and those that judge pictures alone; nothing is known of other packages'."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULTS",
+    "VISION_LANGUAGE",
     "Published",
     "checksum",
     "fill",
@@ -39,7 +40,7 @@ class Published:
 
     Attributes:
         repository: as ``org/name``.
-        files: what has to be there.
+        files: what has to be there, by name or pattern.
         licence: of the weights.
         also: other names under which older tools have fetched the same files.
     """
@@ -69,6 +70,9 @@ PROCESSOR = Published(
     "MIT",
 )
 
+VISION_LANGUAGE = ("config.json", "*.safetensors", "*.j[si]*")
+"""What a vision-language model is saved as: its weights may be in pieces, its template in jinja."""
+
 DEFAULTS: Mapping[str, tuple[Published, ...]] = {
     "aesthetic": (TOWER,),
     "aesthetic:v1": (TOWER,),
@@ -90,6 +94,9 @@ DEFAULTS: Mapping[str, tuple[Published, ...]] = {
         Published("yuvalkirstain/PickScore_v1", ("config.json", "model.safetensors"), "MIT"),
         PROCESSOR,
     ),
+    "self:clip": (TOWER,),
+    "self:dino": (Published("facebook/dinov2-base", _PICTURES, "Apache-2.0"),),
+    "vqa": (Published("HuggingFaceTB/SmolVLM-Instruct", VISION_LANGUAGE, "Apache-2.0"),),
 }
 """By the name of the verifier, with its target where that is a version; the model comes first."""
 
@@ -144,8 +151,8 @@ def on_disk(published: Published, revision: str | None = None) -> Path | None:
 
 
 def has(folder: Path, files: Sequence[str]) -> bool:
-    """Whether all of the files are in the folder."""
-    return all((folder / file).is_file() for file in files)
+    """Whether all of the files, or one of every pattern, are in the folder."""
+    return all(any(found.is_file() for found in folder.glob(file)) for file in files)
 
 
 def find_folder(published: Published, key: str, revision: str | None = None) -> Path:
