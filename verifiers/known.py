@@ -54,6 +54,7 @@ KNOWN: Mapping[str, Known] = {
     "prm-random": Known(low=0, high=1, licence=OWN),
     "rank": Known(),
     "reward": Known(licence=OWN),
+    "self": Known(low=-1, high=1),
     "shapes": Known(low=0, high=1, licence=OWN, ms=3.8),
     "shapes-clip": Known(low=-1, high=1, licence=OWN, ms=1.8),
     "shapes-clip-weak": Known(low=-1, high=1, licence=OWN, ms=1.0),
