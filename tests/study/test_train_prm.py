@@ -97,7 +97,7 @@ def records(out: Path) -> Iterator[dict[str, Any]]:
     """The journal's candidates as they stand on the disk, with their recipes' kinds."""
     lines = (out / "rollouts" / "journal").read_bytes().splitlines()
     kinds: dict[str, str] = {}
-    for line in lines[1:]:
+    for line in lines[2:]:
         record = json.loads(line[9:])
         kinds |= {recipe["name"]: recipe["kind"] for recipe in record.get("recipes", [])}
         yield {**record, "kind": kinds[record["noise"]]}
