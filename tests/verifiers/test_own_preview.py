@@ -43,11 +43,9 @@ class Looking:
         return [Score({"looking": 1.0}) for _ in samples]
 
 
-@pytest.fixture(scope="module")
-def dino(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_dino(folder: Path) -> Path:
     from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
 
-    folder = tmp_path_factory.mktemp("dino")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(6)
         config = Dinov2Config(
@@ -61,6 +59,11 @@ def dino(tmp_path_factory: pytest.TempPathFactory) -> Path:
     size = {"shortest_edge": 28}
     BitImageProcessor(size=size, crop_size={"height": 28, "width": 28}).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def dino(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dino(tmp_path_factory.mktemp("dino"))
 
 
 def pairs(count: int) -> list[Sample]:

@@ -12,7 +12,12 @@ import torch
 from noise_search.pipelines.shapes import clip_model
 from noise_search.problem import Prompt, Sample
 
-PROMPTS = ["a red circle", "two blue squares", "a green triangle above a red circle", "a square"]
+PROMPTS = [
+    "a red circle",
+    "two blue squares",
+    "a green triangle above a red circle",
+    "a blue square",
+]
 
 
 def lively(model: Any) -> Any:
