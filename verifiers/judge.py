@@ -47,7 +47,7 @@ from noise_search.verifiers.rubric import (
     schema_of,
 )
 
-__all__ = ["Judge", "judge"]
+__all__ = ["FRAMES", "Judge", "judge", "scored"]
 
 A = TypeVar("A", bound=BaseModel)
 
@@ -232,7 +232,7 @@ class Judge:
         scores = [
             Score(failure=f"{self.name}: {frames}")
             if isinstance(frames, str)
-            else self._score([answers.get(key) for key, _ in frames], sample)
+            else scored(self.name, [answers.get(key) for key, _ in frames], sample.pixels)
             for sample, frames in zip(samples, asked, strict=True)
         ]
         if lost is not None:
@@ -288,25 +288,32 @@ class Judge:
                 )
         return found
 
-    def _score(self, found: Sequence[Answered[Grades] | None], sample: Sample) -> Score | None:
-        """One score of the answers about a sample's frames; None where one was not asked."""
-        answers = [answer for answer in found if answer is not None]
-        if len(answers) < len(found):
-            return None
-        cost = sum((answer.cost for answer in answers), ZERO)
-        said = [a.said if a.value is None else a.value.reason for a in answers]
-        detail = {self.name: " / ".join(said)[:MOST_WORDS]}
-        failure = next((a.failure for a in answers if a.failure is not None), None)
-        grades = [a.value for a in answers if a.value is not None]
-        if failure is not None:
-            return Score(failure=f"{self.name}: {failure}"[:300], detail=detail, cost=cost)
-        values = {self.name: fsum(g.overall for g in grades) / len(grades)}
-        if getattr(sample.pixels, "ndim", 3) == 4:
-            values[f"{self.name}.min"] = min(g.overall for g in grades)
-        for aspect in ASPECTS:
-            total = fsum(float(getattr(g, aspect)) for g in grades)
-            values[f"{self.name}.{aspect}"] = total / len(grades)
-        return Score(values, detail=detail, cost=cost)
+
+def scored(name: str, found: Sequence[Answered[Grades] | None], pixels: object) -> Score | None:
+    """One score of a judge's answers about a sample's frames; None where one was not asked.
+
+    Args:
+        name: of the verifier.
+        found: one answer a frame.
+        pixels: of the sample: of a video the least overall grade is told too.
+    """
+    answers = [answer for answer in found if answer is not None]
+    if len(answers) < len(found):
+        return None
+    cost = sum((answer.cost for answer in answers), ZERO)
+    said = [a.said if a.value is None else a.value.reason for a in answers]
+    detail = {name: " / ".join(said)[:MOST_WORDS]}
+    failure = next((a.failure for a in answers if a.failure is not None), None)
+    grades = [a.value for a in answers if a.value is not None]
+    if failure is not None:
+        return Score(failure=f"{name}: {failure}"[:300], detail=detail, cost=cost)
+    values = {name: fsum(g.overall for g in grades) / len(grades)}
+    if getattr(pixels, "ndim", 3) == 4:
+        values[f"{name}.min"] = min(g.overall for g in grades)
+    for aspect in ASPECTS:
+        total = fsum(float(getattr(g, aspect)) for g in grades)
+        values[f"{name}.{aspect}"] = total / len(grades)
+    return Score(values, detail=detail, cost=cost)
 
 
 def _text(words: str) -> dict[str, Any]:

@@ -123,14 +123,17 @@ COMPARE = (
 
 
 def grade_text(prompt: str) -> str:
-    """The question that stands before a picture."""
-    return f"The prompt, as a JSON string: {json.dumps(prompt, ensure_ascii=False)}\nThe picture:"
+    """The question about a picture."""
+    return f"Grade the picture. The prompt was, as a JSON string: {_quoted(prompt)}"
 
 
 def compare_text(prompt: str) -> str:
-    """The question that stands before two pictures."""
-    quoted = json.dumps(prompt, ensure_ascii=False)
-    return f"The prompt, as a JSON string: {quoted}\nThe first picture and the second picture:"
+    """The question about two pictures."""
+    return f"Compare the two pictures. The prompt was, as a JSON string: {_quoted(prompt)}"
+
+
+def _quoted(prompt: str) -> str:
+    return json.dumps(prompt, ensure_ascii=False)
 
 
 def schema_of(answer: type[BaseModel]) -> dict[str, Any]:

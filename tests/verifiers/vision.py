@@ -1,0 +1,170 @@
+"""Tiny vision-language models of the published classes, with tokenizers made on the spot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.decoders import ByteLevel as Joined
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+
+library: Any = transformers
+
+SIDE, PATCH, HIDDEN, LAYERS, HEADS = 28, 14, 32, 2, 4
+MARKS = ["<pad>", "<s>", "</s>", "<unk>", "<image>"]
+LLAVA = (
+    "{% for message in messages %}{{ message.role | upper }}: "
+    "{% for part in message.content if part.type == 'image' %}<image>\n{% endfor %}"
+    "{% for part in message.content if part.type == 'text' %}{{ part.text }}{% endfor %} "
+    "{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+)
+QWEN = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{% for part in message.content %}"
+    "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% else %}{{ part.text }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def _tokenizer(marks: list[str], template: str, words: list[str]) -> Any:
+    letters = sorted(ByteLevel.alphabet())
+    vocab = {token: at for at, token in enumerate([*marks, *letters])}
+    merges: list[tuple[str, str]] = []
+    for word in words:
+        have = word[0]
+        for letter in word[1:]:
+            if (have, letter) not in merges:
+                merges.append((have, letter))
+                vocab.setdefault(have + letter, len(vocab))
+            have += letter
+    tokenizer = Tokenizer(BPE(vocab=vocab, merges=merges))
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = Joined()
+    tokenizer.add_special_tokens([AddedToken(mark, special=True) for mark in marks])
+    made = library.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=marks[0],
+        eos_token=marks[2],
+        additional_special_tokens=marks[4:],
+    )
+    made.chat_template = template
+    return made
+
+
+def _shaken(model: Any) -> Any:
+    """A model whose weights are random and not small, so that it has opinions."""
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            spread = 0.3 if weight.ndim > 1 else 0.05
+            weight += torch.randn(weight.shape, generator=draw) * spread
+    return model.eval()
+
+
+def write_llava(folder: Path) -> Path:
+    """LLaVA: a CLIP tower, a projector, and Llama; " Yes" is one token."""
+    tokenizer = _tokenizer(MARKS, LLAVA, ["ĠYes"])
+    config = library.LlavaConfig(
+        vision_config=library.CLIPVisionConfig(
+            hidden_size=HIDDEN,
+            intermediate_size=48,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=HEADS,
+            image_size=SIDE,
+            patch_size=PATCH,
+        ),
+        text_config=library.LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=HIDDEN,
+            intermediate_size=48,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=HEADS,
+            num_key_value_heads=2,
+            max_position_embeddings=2048,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=2,
+        ),
+        image_token_index=MARKS.index("<image>"),
+        image_token_id=MARKS.index("<image>"),
+        vision_feature_layer=-2,
+        vision_feature_select_strategy="default",
+    )
+    processor = library.LlavaProcessor(
+        image_processor=library.CLIPImageProcessor(
+            size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
+        ),
+        tokenizer=tokenizer,
+        patch_size=PATCH,
+        vision_feature_select_strategy="default",
+        image_token="<image>",  # noqa: S106
+        num_additional_image_tokens=1,
+        chat_template=LLAVA,
+    )
+    return _saved(library.LlavaForConditionalGeneration(config), processor, folder)
+
+
+def write_qwen(folder: Path) -> Path:
+    """Qwen2-VL: pictures of any size; "Yes" is three tokens."""
+    marks = [
+        "<|endoftext|>",
+        "<|im_start|>",
+        "<|im_end|>",
+        "<unk>",
+        "<|vision_start|>",
+        "<|vision_end|>",
+        "<|image_pad|>",
+        "<|video_pad|>",
+    ]
+    tokenizer = _tokenizer(marks, QWEN, [])
+    at = {mark: number for number, mark in enumerate(marks)}
+    config = library.Qwen2VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": HIDDEN,
+            "intermediate_size": 48,
+            "num_hidden_layers": LAYERS,
+            "num_attention_heads": HEADS,
+            "num_key_value_heads": 2,
+            "max_position_embeddings": 2048,
+            "rope_parameters": {
+                "rope_type": "default",
+                "mrope_section": [1, 1, 2],
+                "rope_theta": 10000.0,
+            },
+            "pad_token_id": 0,
+            "bos_token_id": 0,
+            "eos_token_id": 2,
+        },
+        vision_config={
+            "depth": LAYERS,
+            "embed_dim": HIDDEN,
+            "hidden_size": HIDDEN,
+            "num_heads": HEADS,
+            "mlp_ratio": 2,
+            "patch_size": PATCH,
+        },
+        image_token_id=at["<|image_pad|>"],
+        video_token_id=at["<|video_pad|>"],
+        vision_start_token_id=at["<|vision_start|>"],
+        vision_end_token_id=at["<|vision_end|>"],
+    )
+    processor = library.Qwen2VLProcessor(
+        image_processor=library.Qwen2VLImageProcessor(
+            size={"shortest_edge": 28 * 28, "longest_edge": 56 * 56}, patch_size=PATCH
+        ),
+        tokenizer=tokenizer,
+        video_processor=library.Qwen2VLVideoProcessor(patch_size=PATCH),
+        chat_template=QWEN,
+    )
+    return _saved(library.Qwen2VLForConditionalGeneration(config), processor, folder)
+
+
+def _saved(model: Any, processor: Any, folder: Path) -> Path:
+    _shaken(model).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
