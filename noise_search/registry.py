@@ -32,6 +32,7 @@ VERIFIERS: Mapping[str, str] = {
     "first": "noise_search.verifiers.composite:first",
     "hps": "noise_search.verifiers.hps:hps",
     "image-reward": "noise_search.verifiers.image_reward:image_reward",
+    "iqa": "noise_search.verifiers.iqa:iqa",
     "judge": "noise_search.verifiers.judge:judge",
     "math": "noise_search.verifiers.loading:math",
     "pick": "noise_search.verifiers.pick:pick",

@@ -87,6 +87,7 @@ PICTURE_JUDGES = frozenset(
         "clip",
         "hps",
         "image-reward",
+        "iqa",
         "pick",
         "judge",
         "self",

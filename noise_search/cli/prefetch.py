@@ -67,6 +67,10 @@ def _needs(text: str, revision: str | None) -> Iterator[tuple[str, Sequence[str]
     if text.strip().partition(":")[0].partition("(")[0] in names("model"):
         return  # it comes with the package, or lies in a folder
     spec = check_name("verifier", text)
+    if spec.name == "iqa":
+        from noise_search.verifiers.iqa import fetch
+
+        return fetch(spec)  # pyiqa knows alone what its metrics need, and keeps it by itself
     found = needed(spec.name, spec.target)
     if not found and spec.target is not None and not is_path(spec.target):
         raise UserError(f"prefetch: what files {spec} needs is not known; fetch them by hand")
