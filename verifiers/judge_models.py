@@ -147,7 +147,8 @@ class Seeing:
         return dict(made.to(self.place.device, self.place.torch_dtype))
 
     def _rendered(self, turns: list[dict[str, Any]], **how: bool) -> str:
-        text: str = self.processor.apply_chat_template(
+        # the tokenizer's own function hands the date on to the template, the processor's does not
+        text: str = self.tokenizer.apply_chat_template(
             turns, tokenize=False, chat_template=self._template, date_string=DATE, **how
         )
         return text
