@@ -234,7 +234,8 @@ class Form:
 
     def __init__(self, tokenizer: Any, answer: type[BaseModel], words: int) -> None:
         self._tokenizer = tokenizer
-        self._special = frozenset(tokenizer.all_special_ids)
+        added = tokenizer.added_tokens_decoder.items()
+        self._special = {number for number, token in added if token.special}
         digits = _digits(tokenizer)
         self.pieces: list[_Piece] = []
         before = "{"
