@@ -11,6 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from noise_search.errors import UserError, nearest
 from noise_search.problem import Verifier
 from noise_search.specs import Spec
@@ -18,7 +21,14 @@ from noise_search.verifiers.batches import Batches
 from noise_search.verifiers.card import Card
 from noise_search.verifiers.models import Device, Dtype, Models, Place, Width
 from noise_search.verifiers.pictures import Answer, Pictures, Pixels
-from noise_search.verifiers.weights import checksum, find_folder, is_path, needed, settled
+from noise_search.verifiers.weights import (
+    checksum,
+    find_folder,
+    is_path,
+    needed,
+    settled,
+    weights_in,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -103,8 +113,9 @@ class Classifier:
             raise UserError(f"no image classifier in {str(folder)!r}: {said}") from error
         self._model = settled(model, place)
         self._place = place
-        self._files = [*sorted(folder.glob("*.safetensors")), *sorted(folder.glob("*config.json"))]
+        self._files = [*weights_in(folder), *sorted(folder.glob("*config.json"))]
         self._batches = Batches(self._rows, place.batch)
+        self._whole = Batches(self._logits, place.batch)
         self._names: Mapping[int, str] = model.config.id2label
 
     @cached_property
@@ -160,14 +171,22 @@ class Classifier:
         made = iter(self._batches(due))
         return [label if isinstance(label, str) else next(made) for label in labels]
 
+    def probabilities(self, pictures: Sequence[Pixels]) -> list[NDArray[np.float64]]:
+        """The probability of every label, (K,), of each picture."""
+        return [np.exp(row - np.logaddexp.reduce(row)) for row in self._whole(list(pictures))]
+
     def _rows(self, pairs: Sequence[tuple[Pixels, int]]) -> list[float]:
+        logits = self._logits([picture for picture, _ in pairs])
+        return [float(row[label]) for row, (_, label) in zip(logits, pairs, strict=True)]
+
+    def _logits(self, pictures: Sequence[Pixels]) -> list[NDArray[np.float64]]:
         import torch
         from PIL import Image
 
         with torch.inference_mode():
             # One by one, as pictures of several sizes make no batch before they are resized.
-            rows = [self._processor(Image.fromarray(p), return_tensors="pt") for p, _ in pairs]
+            rows = [self._processor(Image.fromarray(p), return_tensors="pt") for p in pictures]
             pixels = torch.cat([row.pixel_values for row in rows])
             given = pixels.to(self._place.device, self._place.torch_dtype)
             logits: Tensor = self._model(pixel_values=given).logits.double().cpu()
-        return [float(row[label]) for row, (_, label) in zip(logits, pairs, strict=True)]
+        return list(logits.numpy())

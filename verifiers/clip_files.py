@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from noise_search.errors import UserError, nearest
 from noise_search.verifiers.models import Place
-from noise_search.verifiers.weights import Published, settled
+from noise_search.verifiers.weights import Published, settled, weights_in
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -34,7 +34,6 @@ __all__ = [
 SHIPPED = {"shapes-clip": "shapes_clip", "shapes-clip-weak": "shapes_clip_weak"}
 """Folders of the models that come with the package."""
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
-_WEIGHTS = (".safetensors", ".bin", ".pth", ".pt")
 
 
 def shipped_folder(name: str) -> Path:
@@ -71,10 +70,6 @@ class Towers:
     prepared: str = "own-preprocessing(uint8)"
 
 
-def _weights(folder: Path) -> tuple[Path, ...]:
-    return tuple(sorted(p for p in folder.iterdir() if p.suffix in _WEIGHTS))
-
-
 def load_directory(folder: Path, place: Place, words: Path | None = None) -> Towers:
     """Load a folder of open_clip (``open_clip_config.json``) or transformers (CLIP, SigLIP).
 
@@ -88,7 +83,7 @@ def load_directory(folder: Path, place: Place, words: Path | None = None) -> Tow
     """
     if not folder.is_dir():
         raise UserError(f"no folder {str(folder)!r} to load a CLIP model from")
-    if not _weights(folder):
+    if not weights_in(folder):
         raise UserError(f"no weights (*.safetensors) in {str(folder)!r}")
     try:
         if (folder / "open_clip_config.json").is_file():
@@ -108,7 +103,7 @@ def _load_open_clip(folder: Path, place: Place) -> Towers:
     _need_text_config(config, folder.name)
     model, _, pixels = open_clip.create_model_and_transforms(where)
     tokens = open_clip.get_tokenizer(where)
-    files = (folder / "open_clip_config.json", *_weights(folder), *folder.glob("tokenizer.json"))
+    files = (folder / "open_clip_config.json", *weights_in(folder), *folder.glob("tokenizer.json"))
     return open_clip_towers((model, pixels, tokens), place, f"open_clip/{folder.name}", files)
 
 
@@ -129,7 +124,7 @@ def open_clip_towers(
         prepared: see `Towers`.
     """
     model, pixels, tokens = parts
-    scale = float(model.logit_scale.detach().exp())
+    scale = _scale(model)
     settled(model, place)
 
     def text(sentence: str) -> Tensor:
@@ -141,6 +136,12 @@ def open_clip_towers(
         return features
 
     return Towers(pixels, image, text, name, files, scale, prepared)
+
+
+def _scale(model: Any) -> float:
+    """The factor of the cosine that a model was trained with; 1 where it is not known."""
+    logarithm = getattr(model, "logit_scale", None)
+    return 1.0 if logarithm is None else float(logarithm.detach().exp())
 
 
 def _need_text_config(config: dict[str, Any], name: str) -> None:
@@ -254,7 +255,7 @@ def _load_transformers(folder: Path, place: Place, words: Path) -> Towers:
     model = AutoModel.from_pretrained(str(folder), dtype="float32", **local)
     if not hasattr(model, "get_image_features") or not hasattr(model, "get_text_features"):
         raise UserError(f"the model in {str(folder)!r} has no image and text features")
-    scale = float(model.logit_scale.detach().exp())  # before half precision can round it
+    scale = _scale(model)  # before half precision can round it
     settled(model, place)
     processor = AutoImageProcessor.from_pretrained(str(words), **local)
     tokenizer = AutoTokenizer.from_pretrained(str(words), **local)
@@ -281,7 +282,7 @@ def _load_transformers(folder: Path, place: Place, words: Path) -> Towers:
         given = values.to(place.device, place.torch_dtype)
         return _pooled(model.get_image_features(pixel_values=given))
 
-    files = (folder / "config.json", *_weights(folder), *words.glob("p*processor_config.json"))
+    files = (folder / "config.json", *weights_in(folder), *words.glob("p*processor_config.json"))
     return Towers(pixels, image, text, f"transformers/{folder.name}", files, scale)
 
 

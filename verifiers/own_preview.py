@@ -23,7 +23,7 @@ from noise_search.verifiers.clip import TOWER, Encoder, encoder_of
 from noise_search.verifiers.clip_files import Towers
 from noise_search.verifiers.models import Device, Dtype, Models, Place, Width
 from noise_search.verifiers.pictures import Pixels, frames_of
-from noise_search.verifiers.weights import find_folder, has, is_path, needed, settled
+from noise_search.verifiers.weights import find_folder, has, is_path, needed, settled, weights_in
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -189,5 +189,5 @@ def load_features(folder: Path, place: Place) -> Towers:
     def text(_: str) -> Tensor:
         raise UserError(f"the model in {str(folder)!r} reads no sentences")
 
-    files = (*sorted(folder.glob("*.safetensors")), *sorted(folder.glob("*config.json")))
+    files = (*weights_in(folder), *sorted(folder.glob("*config.json")))
     return Towers(pixels, image, text, f"transformers/{folder.name}", files, scale=1.0)

@@ -31,6 +31,7 @@ __all__ = [
     "on_disk",
     "read_state",
     "settled",
+    "weights_in",
 ]
 
 
@@ -101,7 +102,9 @@ DEFAULTS: Mapping[str, tuple[Published, ...]] = {
 """By the name of the verifier, with its target where that is a version; the model comes first."""
 
 
-def needed(name: str, target: str | None = None) -> tuple[Published, ...]:
+def needed(
+    name: str, target: str | None = None, options: Mapping[str, str] | None = None
+) -> tuple[Published, ...]:
     """What a spec reads from the hub's cache: its defaults, or the repository that it names.
 
     >>> needed("image-reward", "./folder")
@@ -110,11 +113,18 @@ def needed(name: str, target: str | None = None) -> tuple[Published, ...]:
     ['org/model', 'google-bert/bert-base-uncased']
     >>> [p.repository for p in needed("clip", "ViT-B-32/openai")]
     ['timm/vit_base_patch32_clip_224.openai']
+    >>> [p.repository for p in needed("aesthetic", "v1", {"tower": "ViT-B-32/openai"})]
+    ['timm/vit_base_patch32_clip_224.openai']
 
     Args:
         name: of the verifier.
         target: what stands behind the colon.
+        options: of the spec; `tower` and `model` name what stands in the place of the default.
     """
+    given = options or {}
+    chosen = given.get("tower", given.get("model")) if name in ("aesthetic", "self") else None
+    if chosen is not None:
+        return needed("classifier" if target == "dino" else "clip", chosen)
     if name == "classifier":
         named = target is not None and not is_path(target)
         return (Published(str(target), _PICTURES, "unknown"),) if named else ()
@@ -174,6 +184,12 @@ def find_folder(published: Published, key: str, revision: str | None = None) -> 
             f"are not on the disk; noise-search prefetch '{key}' fetches them"
         )
     return folder
+
+
+def weights_in(folder: Path) -> tuple[Path, ...]:
+    """The files of weights in a folder, in order of names."""
+    kinds = (".safetensors", ".bin", ".pth", ".pt")
+    return tuple(sorted(path for path in folder.iterdir() if path.suffix in kinds))
 
 
 def checksum(files: Sequence[Path]) -> str:

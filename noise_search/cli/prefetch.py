@@ -71,7 +71,7 @@ def _needs(text: str, revision: str | None) -> Iterator[tuple[str, Sequence[str]
         from noise_search.verifiers.iqa import fetch
 
         return fetch(spec)  # pyiqa knows alone what its metrics need, and keeps it by itself
-    found = needed(spec.name, spec.target)
+    found = needed(spec.name, spec.target, spec.options)
     if not found and spec.target is not None and not is_path(spec.target):
         raise UserError(f"prefetch: what files {spec} needs is not known; fetch them by hand")
     for published in found:

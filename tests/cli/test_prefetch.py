@@ -88,3 +88,24 @@ def test_models_of_open_clip_are_found_where_it_looks_for_them(call: Call, offli
 def test_the_tower_of_a_head_is_what_clip_needs(spec: str, call: Call, offline: Path) -> None:
     snapshot = cached(offline, "timm/vit_large_patch14_clip_224.openai")
     assert call("prefetch", spec) == (0, f"{spec}: {snapshot}\n", "")
+
+
+@pytest.mark.parametrize(
+    "spec", ["aesthetic:v1(tower=ViT-B-32/openai)", "self:clip(model=ViT-B-32/openai,at=0.5)"]
+)
+def test_an_option_that_names_a_model_is_heeded(spec: str, call: Call, offline: Path) -> None:
+    snapshot = cached(offline, "timm/vit_base_patch32_clip_224.openai")
+    assert call("prefetch", spec) == (0, f"{spec}: {snapshot}\n", "")
+
+
+def test_models_of_pictures_are_found_by_their_repository(call: Call, offline: Path) -> None:
+    for repository in ("facebook/dinov2-base", "org/dino", "org/classifier"):
+        cached(offline, repository)
+    said = call("prefetch", "self:dino", "self:dino(model=org/dino)", "classifier:org/classifier#1")
+    assert said.code == 0
+    assert [line.split(": ")[0] for line in said.out.splitlines()] == [
+        "self:dino",
+        "self:dino(model=org/dino)",
+        "classifier:org/classifier#1",
+    ]
+    assert call("prefetch", "self:dino(model=./folder)", "aesthetic(tower=./folder)").out == ""
