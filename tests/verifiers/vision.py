@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,16 @@ def _shaken(model: Any) -> Any:
     return model.eval()
 
 
-def write_llava(folder: Path) -> Path:
-    """LLaVA: a CLIP tower, a projector, and Llama; " Yes" is one token."""
+def write_llava(folder: Path, answers: Sequence[str] = ()) -> Path:
+    """LLaVA: a CLIP tower, a projector, and Llama; " Yes" is one token.
+
+    Args:
+        folder: where to.
+        answers: tokens more; if there are any, the model says nothing else.
+    """
     tokenizer = _tokenizer(MARKS, LLAVA, ["ĠYes"])
+    plain = len(tokenizer)
+    tokenizer.add_tokens([AddedToken(answer, normalized=False) for answer in answers])
     config = library.LlavaConfig(
         vision_config=library.CLIPVisionConfig(
             hidden_size=HIDDEN,
@@ -105,7 +113,11 @@ def write_llava(folder: Path) -> Path:
         num_additional_image_tokens=1,
         chat_template=LLAVA,
     )
-    return _saved(library.LlavaForConditionalGeneration(config), processor, folder)
+    model = _shaken(library.LlavaForConditionalGeneration(config))
+    if answers:
+        with torch.no_grad():
+            model.lm_head.weight[:plain] = 0  # one of the answers is above
+    return _saved(model, processor, folder)
 
 
 def write_qwen(folder: Path) -> Path:
@@ -161,10 +173,10 @@ def write_qwen(folder: Path) -> Path:
         video_processor=library.Qwen2VLVideoProcessor(patch_size=PATCH),
         chat_template=QWEN,
     )
-    return _saved(library.Qwen2VLForConditionalGeneration(config), processor, folder)
+    return _saved(_shaken(library.Qwen2VLForConditionalGeneration(config)), processor, folder)
 
 
 def _saved(model: Any, processor: Any, folder: Path) -> Path:
-    _shaken(model).save_pretrained(folder)
+    model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
