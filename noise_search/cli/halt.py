@@ -59,7 +59,7 @@ def resumable(out: Path, again: str | None = None) -> Iterator[None]:
 
 
 def _forget(out: Path, made: Path | None) -> bool:
-    """Remove a journal that holds nothing but its header, and the empty folders around it."""
+    """Remove a journal that holds no candidates, and the empty folders around it."""
     journal = out / "journal"
     if journal.exists():
         with journal.open("rb") as file:
@@ -67,7 +67,7 @@ def _forget(out: Path, made: Path | None) -> bool:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:  # another process is at work here
                 return False
-            if file.read().count(b"\n") > 1:
+            if b"candidate" in file.read().partition(b"\n")[2]:
                 return False
             journal.unlink(missing_ok=True)
     with suppress(OSError):  # what is not empty stays

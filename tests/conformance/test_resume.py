@@ -67,7 +67,7 @@ class Broken:
 
     def lost(self, at: int) -> int:
         """Evaluations, or tokens, whose record is gone with a cut at a byte."""
-        kept = max(0, self.journal[:at].count(b"\n") - 1)
+        kept = max(0, self.journal[:at].count(b"\n") - HEAD)
         return total(costs(self.journal)[kept:]).get(self.world.unit, 0)
 
     def check(self, at: int, out: Path) -> None:
@@ -78,9 +78,13 @@ class Broken:
         shutil.rmtree(out)
 
 
+HEAD = 2
+"""Lines of a journal that come before its candidates."""
+
+
 def costs(journal: bytes) -> list[dict[str, int]]:
     """What the candidates of a journal cost, in order."""
-    return [json.loads(line[9:])["cost"] for line in journal.splitlines()[1:]]
+    return [json.loads(line[9:])["cost"] for line in journal.splitlines()[HEAD:]]
 
 
 def ends_of_lines(data: bytes) -> list[int]:
