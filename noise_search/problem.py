@@ -97,6 +97,19 @@ def may_be_looked_at(ask: Ask, medium: Medium) -> bool:
     return ask.looked_at or medium.answers
 
 
+def passing(ask: Ask, share: float | None) -> Ask:
+    """The ask with the stage of an earlier preview, where one is wanted and lies on the way.
+
+    Args:
+        ask: what is played.
+        share: after which share of the stages a verifier is to be shown a preview, or None.
+    """
+    if share is None or not ask.looked_at:
+        return ask
+    stage = min(max(1, round(share * ask.until)), ask.until - 1)
+    return replace(ask, earlier=stage) if stage > ask.begin else ask
+
+
 def resolve(
     prompt: Prompt,
     move: Move,
@@ -404,23 +417,16 @@ class Judged:
 
     def price(self, ask: Ask) -> Cost:
         """The pipeline's price, and the verifier's if it may be looked at."""
-        price = self.pipeline.price(self._asked(ask))
+        price = self.pipeline.price(passing(ask, self._earlier))
         return price + self._look if may_be_looked_at(ask, self.medium) else price
 
     def lane(self, ask: Ask) -> Hashable:
         """The pipeline's."""
-        return self.pipeline.lane(self._asked(ask))
-
-    def _asked(self, ask: Ask) -> Ask:
-        """The ask with the stage of an earlier preview, where one is wanted and on the way."""
-        if self._earlier is None or not ask.looked_at:
-            return ask
-        stage = min(max(1, round(self._earlier * ask.until)), ask.until - 1)
-        return replace(ask, earlier=stage) if stage > ask.begin else ask
+        return self.pipeline.lane(passing(ask, self._earlier))
 
     def play(self, asks: Sequence[Ask]) -> Batch:
         """Generate, then judge what can be judged."""
-        played, overhead = self.pipeline.play([self._asked(ask) for ask in asks])
+        played, overhead = self.pipeline.play([passing(a, self._earlier) for a in asks])
         shown = [(i, _sample(asks[i], p)) for i, p in enumerate(played) if p.shown]
         lost, given = None, list[Score | None]()
         try:

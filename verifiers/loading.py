@@ -24,6 +24,7 @@ __all__ = [
     "check_answers",
     "check_medium",
     "clip",
+    "earlier_of_spec",
     "exact",
     "from_callable",
     "load",
@@ -123,6 +124,27 @@ def most_of_spec(text: str, *, moving: bool) -> Cost:
     if spec.name != "judge" or spec.target == "local":
         return ZERO
     return most_of_judging(load(text), moving=moving)
+
+
+def earlier_of_spec(text: str) -> float | None:
+    """After which share of the stages a verifier is shown a preview, or None; none is loaded.
+
+    Args:
+        text: its spec.
+
+    Raises:
+        UserError: the spec names no verifier, or an option is wrong.
+    """
+    spec = check_name("verifier", text)
+    if parts := parts_of(spec):
+        return next((found for p in parts if (found := earlier_of_spec(p)) is not None), None)
+    if spec.name != "self":
+        return None
+    from noise_search.verifiers.own_preview import own_preview
+
+    usual: float = signature(own_preview).parameters["at"].default
+    share: float = bind("verifier", spec, own_preview, given=2).get("at", usual)
+    return share
 
 
 def check_medium(text: str, *, writes: bool, model: str, key: str) -> None:

@@ -53,8 +53,9 @@ def own_preview(
         models: what other verifiers have loaded: a tower is shared with `clip` on the same one.
         model: of clip as in `clip:MODEL`, ViT-L-14/openai by default; of dino ORG/NAME or the path
             of a folder, facebook/dinov2-base by default.
-        at: after which share of the stages the preview is taken. A sample whose last move begins
-            behind that has none, and fails; one decoding more is paid for each.
+        at: after which share of the stages the preview is taken; of an unfinished sample, of
+            those that it has. A sample whose last move begins behind that has none, and fails: it
+            suits searches that take several stages a move. One decoding more is paid for each.
         revision: a branch, tag or commit of the hub's repository of dino.
         device: where it is computed.
         dtype: of its weights.

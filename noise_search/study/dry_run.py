@@ -17,7 +17,7 @@ from noise_search.candidate import Candidate
 from noise_search.errors import Stop, UserError
 from noise_search.moves import Plan, Start
 from noise_search.noise import Medium, digest
-from noise_search.problem import Ask, Batch, Prompt, may_be_looked_at, resolve
+from noise_search.problem import Ask, Batch, Prompt, may_be_looked_at, passing, resolve
 from noise_search.ranking import ByScore
 from noise_search.run import Job, Run
 from noise_search.study.settings import Settings
@@ -69,11 +69,13 @@ class Judging:
     Args:
         pricer: knows the model's prices.
         judging: what a look costs at most, beside the call.
+        earlier: after which share of the stages it is shown a preview, or None.
     """
 
-    def __init__(self, pricer: Pricer, judging: Cost) -> None:
+    def __init__(self, pricer: Pricer, judging: Cost, earlier: float | None = None) -> None:
         self.pricer = pricer
         self.judging = judging
+        self.earlier = earlier
 
     @property
     def medium(self) -> Medium:
@@ -91,8 +93,8 @@ class Judging:
         return self.pricer.most_steps
 
     def price(self, ask: Ask) -> Cost:
-        """The pricer's."""
-        return self.pricer.price(ask)
+        """The pricer's, with the earlier preview."""
+        return self.pricer.price(passing(ask, self.earlier))
 
 
 def judging_of(pricer: Pricer) -> Cost:
@@ -314,7 +316,7 @@ def price_of(settings: Settings) -> Pricer:
     """What prices the model of completed settings; neither torch nor weights are loaded."""
     from noise_search.pipelines.loading import price_only, signature
     from noise_search.study.bench import writing_of
-    from noise_search.verifiers.loading import most_of_spec
+    from noise_search.verifiers.loading import earlier_of_spec, most_of_spec
 
     pricer = price_only(
         settings.model,
@@ -323,8 +325,11 @@ def price_of(settings: Settings) -> Pricer:
         writing=writing_of(settings),
     )
     moving = signature(settings.model).video
-    look = ZERO if settings.verifier is None else most_of_spec(settings.verifier, moving=moving)
-    return Judging(pricer, look) if look else pricer
+    if settings.verifier is None:
+        return pricer
+    look = most_of_spec(settings.verifier, moving=moving)
+    earlier = earlier_of_spec(settings.verifier)
+    return Judging(pricer, look, earlier) if look or earlier is not None else pricer
 
 
 def named(cost: Cost, budget: str) -> str:

@@ -12,13 +12,17 @@ import pytest
 import torch
 from PIL import Image
 
-from noise_search.budget import Cost
+from noise_search.budget import ZERO, Cost
 from noise_search.errors import UserError
 from noise_search.moves import END, Continue, Start
 from noise_search.noise import Book, Gaussian
 from noise_search.pipelines.loading import load as load_model
 from noise_search.pipelines.options import Options
+from noise_search.pipelines.prices import PicturePrices
 from noise_search.problem import Ask, Judged, Prompt, Sample, Score, resolve
+from noise_search.study.bench import complete
+from noise_search.study.dry_run import Judging, price_of
+from noise_search.study.settings import Settings
 from noise_search.verifiers.clip import encoder_of
 from noise_search.verifiers.clip_files import shipped_folder
 from noise_search.verifiers.loading import load
@@ -26,6 +30,7 @@ from noise_search.verifiers.models import Models, Place
 from tests.verifiers.towers import lively, samples
 
 PROMPT = Prompt("p", "a red circle")
+PICTURES = PicturePrices(guided=True, decoder=True, stochastic=False)
 SELF = f"self:clip(model={shipped_folder('shapes-clip')},at=0.5)"
 
 
@@ -245,3 +250,20 @@ def test_what_lacks_is_named(spec: str, said: str, monkeypatch: pytest.MonkeyPat
     with pytest.raises(UserError, match=said) as error:
         load(spec)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("verifier", "decodes"),
+    [
+        ("shapes-clip", 16),
+        ("self:clip(model=./folder)", 32),
+        ("rank(shapes-clip,self:dino(at=0.5))", 32),
+        ("self:clip(at=0.01)", 32),
+    ],
+)
+def test_a_dry_run_knows_the_price_of_previews(verifier: str, decodes: int) -> None:
+    pricer = price_of(complete(Settings.of({"model": "shapes", "verifier": verifier})))
+    assert pricer.price(ask(Gaussian(1))).decodes == 0, "shapes have no decoder"
+    price = Judging(PICTURES, ZERO, getattr(pricer, "earlier", None)).price(ask(Gaussian(1)))
+    assert 16 * price.decodes == decodes
+    assert (price.nfe, price.forwards) == (8, 16)
