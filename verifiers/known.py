@@ -13,7 +13,7 @@ from pathlib import Path
 
 from noise_search.verifiers.weights import DEFAULTS, TOWER, Published, has
 
-__all__ = ["KNOWN", "Known", "held", "lacking", "missing"]
+__all__ = ["KNOWN", "Known", "held", "lacking", "missing", "versions_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,9 @@ class Known:
     Attributes:
         low: the least possible score, or None where there is no bound.
         high: the greatest, or None.
-        licence: of the weights that it has by default; None where a spec names them.
+        licence: of the weights that it has by default, or of the package that it needs; None
+            where that depends on the spec.
+        named: whether its spec has to name what judges; nothing is known of that.
         needs: a module that an extra installs, and the extra; None where nothing else is needed.
         ms: an image, measured in a batch of 16 on one core of a CPU; None where it was not.
     """
@@ -31,34 +33,38 @@ class Known:
     low: float | None = None
     high: float | None = None
     licence: str | None = None
+    named: bool = False
     needs: tuple[str, str] | None = None
     ms: float | None = None
 
 
 OWN = "Apache-2.0"
 """The licence of the package and of the weights that come with it."""
+PYIQA = "PolyForm-Noncommercial-1.0.0 (pyiqa); weights have licences of their own"
 
 KNOWN: Mapping[str, Known] = {
     "aesthetic": Known(low=-12.8, high=23.2, licence="Apache-2.0 (head), MIT (tower)"),
     "arithmetic": Known(low=0, high=1, licence=OWN),
-    "classifier": Known(),
+    "classifier": Known(named=True),
     "clip": Known(low=-1, high=1, licence="MIT"),
     "exact": Known(low=0, high=1, licence=OWN),
-    "first": Known(),
+    "first": Known(named=True),
     "hps": Known(low=-1, high=1, licence="Apache-2.0"),
     "image-reward": Known(licence="Apache-2.0"),
-    "judge": Known(low=0, high=100),
+    "iqa": Known(licence=PYIQA, named=True, needs=("pyiqa", "iqa")),
+    "judge": Known(low=0, high=100, named=True),
     "math": Known(low=0, high=1, licence=OWN, needs=("math_verify", "math")),
     "pick": Known(low=-100, high=100, licence="MIT"),
     "prm": Known(low=0, high=1, licence=OWN),
     "prm-random": Known(low=0, high=1, licence=OWN),
-    "rank": Known(),
+    "rank": Known(named=True),
     "reward": Known(licence=OWN),
-    "self": Known(low=-1, high=1),
+    "self": Known(low=-1, high=1, named=True),
     "shapes": Known(low=0, high=1, licence=OWN, ms=3.8),
     "shapes-clip": Known(low=-1, high=1, licence=OWN, ms=1.8),
     "shapes-clip-weak": Known(low=-1, high=1, licence=OWN, ms=1.0),
-    "weighted": Known(),
+    "vqa": Known(low=0, high=1, licence="Apache-2.0"),
+    "weighted": Known(named=True),
 }
 """By name; of other packages' verifiers nothing is known."""
 
@@ -69,9 +75,19 @@ def missing(name: str) -> str | None:
     return None if needs is None or find_spec(needs[0]) is not None else needs[1]
 
 
-def lacking(name: str) -> list[Published] | None:
-    """What of a verifier's own weights is not on the disk; None where it has none to look for."""
-    wanted = DEFAULTS.get(name)
+def versions_of(name: str) -> list[str]:
+    """Specs of a verifier that have other weights than it has by default."""
+    usual = DEFAULTS.get(name)
+    return [key for key in DEFAULTS if key.startswith(f"{name}:") and DEFAULTS[key] != usual]
+
+
+def lacking(key: str) -> list[Published] | None:
+    """What of a spec's published weights is not on the disk; None where it has none to look for.
+
+    Args:
+        key: a name, or one of `versions_of`.
+    """
+    wanted = DEFAULTS.get(key)
     return None if wanted is None else [one for one in wanted if not held(one)]
 
 

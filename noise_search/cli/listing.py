@@ -63,26 +63,34 @@ def status_of(name: str) -> str:
     >>> status_of("shapes")
     'ready; 0 to 1; Apache-2.0; 3.8 ms an image'
     """
-    from noise_search.verifiers.known import KNOWN, lacking, missing
+    from noise_search.verifiers.known import KNOWN, missing, versions_of
 
     known = KNOWN.get(name)
     if known is None:
         return ""
-    gone, extra = lacking(name), missing(name)
+    extra, versions = missing(name), versions_of(name)
     if extra is not None:
-        ready = f"not installed: pip install 'noise-search[{extra}]'"
-    elif gone:
-        ready = f"weights not on the disk: noise-search prefetch {name}"
-    elif known.licence is None:
-        ready = "needs what its spec names"
+        ready = [f"not installed: pip install 'noise-search[{extra}]'"]
+    elif known.named and not versions:
+        ready = ["needs what its spec names"]
     else:
-        ready = "ready" if gone is None else "ready, weights found"
-    return "; ".join(part for part in (ready, _range(known), known.licence, _speed(known)) if part)
+        ready = [] if known.named else [_weights(name)]
+        ready += [f"{key}: {_weights(key)}" for key in versions]
+    return "; ".join(part for part in (*ready, _range(known), known.licence, _speed(known)) if part)
+
+
+def _weights(key: str) -> str:
+    from noise_search.verifiers.known import lacking
+
+    gone = lacking(key)
+    if gone:
+        return f"weights not on the disk: noise-search prefetch {key}"
+    return "ready" if gone is None else "ready, weights found"
 
 
 def _range(known: Known) -> str:
     if known.low is None or known.high is None:
-        return "" if known.licence is None else "no bounds"
+        return "" if known.named else "no bounds"
     return f"{known.low:g} to {known.high:g}"
 
 

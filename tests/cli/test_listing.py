@@ -33,7 +33,13 @@ def test_weights_that_are_there_are_found(empty: Path) -> None:
     assert status_of("hps").startswith("weights not on the disk: noise-search prefetch hps;")
     (folder / "snapshots" / commit).mkdir(parents=True)
     (folder / "snapshots" / commit / "HPS_v2_compressed.pt").write_text("x")
-    assert status_of("hps") == "ready, weights found; -1 to 1; Apache-2.0"
+    lacks = "hps:v2.1: weights not on the disk: noise-search prefetch hps:v2.1"
+    assert status_of("hps") == f"ready, weights found; {lacks}; -1 to 1; Apache-2.0"
+
+
+def test_what_depends_on_the_spec_is_said_so() -> None:
+    assert status_of("classifier") == "needs what its spec names"
+    assert status_of("self").startswith("self:clip: weights not on the disk: noise-search prefetch")
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
