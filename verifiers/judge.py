@@ -284,7 +284,7 @@ class Judge:
             if self._vain >= PATIENCE:
                 raise DeadServerError(
                     f"{self.client.name} has given no good answer to {self._vain} questions in a "
-                    f"row; the last: {found.failure}"
+                    f"row; the last: {found.failure}; a run that has a folder can be resumed"
                 )
         return found
 

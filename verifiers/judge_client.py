@@ -40,6 +40,8 @@ LONGEST_STEP = 30.0
 """Seconds between two tries, where the server says nothing of it."""
 AGAIN = (408, 409, 425, 429)
 """Statuses below 500 after which a question is asked again."""
+SAME = 3
+"""Equal words of no use in a row, after which more of them are not paid for."""
 HOPELESS = (401, 403, 404, 405)
 """Statuses that say that no question will be answered."""
 
@@ -122,6 +124,7 @@ class Answered(Generic[T]):
         said: the last words of the judge, as far as they could be made out.
         cost: of all that may be on the bill, answers that were of no use too.
         heard: whether the server has given any answer to it.
+        repeated: how often the last words were said before, in a row.
     """
 
     value: T | None = None
@@ -129,6 +132,7 @@ class Answered(Generic[T]):
     said: str = ""
     cost: Cost = ZERO
     heard: bool = False
+    repeated: int = 0
 
 
 class Client:
@@ -196,7 +200,7 @@ class Client:
         except _Silent as error:
             if not found.heard:
                 raise DeadServerError(
-                    f"{self.name} does not answer: {error}; what was judged before is kept"
+                    f"{self.name} does not answer: {error}; a run that has a folder can be resumed"
                 ) from None
             found.failure = str(error)
         return found
@@ -215,11 +219,15 @@ class Client:
         text, cost = self._content(body)
         found.heard = True
         found.cost += cost
+        found.repeated = found.repeated + 1 if text and text == found.said else 0
         found.said = text
         self._check_bounds(cost)
         try:
             return read(text)
         except ValueError as error:
+            if found.repeated >= SAME - 1:
+                said = f"{error}, {SAME} times in the same words"
+                raise _Refused(self.clean(said)) from None
             raise _Unreadable(self.clean(str(error))) from None
 
     def _exchange(

@@ -115,6 +115,14 @@ def test_an_answer_that_stays_of_no_use_is_a_failure_and_no_number(fault: str) -
     assert judging.counts[spoiled] == 3
 
 
+def test_a_judge_that_only_repeats_itself_is_not_paid_for_it_for_long() -> None:
+    judging = Judging(fault=lambda name, count: "range")
+    [score] = judged(judging, samples(1))
+    assert score.failure is not None
+    assert score.failure.endswith("less than or equal to 10, 3 times in the same words")
+    assert score.cost.judge_calls == len(judging.asked) == 3
+
+
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_a_question_that_is_refused_is_asked_once(status: int) -> None:
     judging = Judging(

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -146,3 +150,21 @@ def test_a_key_is_in_no_error_and_in_no_log(
     assert judging.asked[0].head["Authorization"] == f"Bearer {canary}"
     assert "send_request_headers" in caplog.text
     assert canary not in caplog.text + str(caught.value) + (tmp_path / "journal").read_text()
+
+
+def test_whoever_waits_for_a_slow_judge_can_be_interrupted() -> None:
+    judging = Judging(fault=lambda name, count: "timeout", patience=60)
+    with judge_server(judging):
+        code = (
+            "from noise_search.verifiers.loading import load\n"
+            "from tests.verifiers.test_judge import samples\n"
+            f"load({judging.spec(timeout=50)!r}).score(samples(8))\n"
+        )
+        process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+        while not judging.asked and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)  # far below the judge's patience
+        judging.patience = 0
+    assert b"KeyboardInterrupt" in said
+    assert process.returncode == -signal.SIGINT
