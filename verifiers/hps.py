@@ -72,6 +72,7 @@ def hps(
         high=1.0,
         licence=source[0].licence if source else "unknown",
         source=source[0].repository if source else str(file),
+        costly=True,
     )
     return Pictures(model.similarity, str(spec), card)
 

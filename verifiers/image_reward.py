@@ -71,6 +71,7 @@ def image_reward(
         version=model.version,
         licence=source[0].licence if source else "unknown",
         source=source[0].repository if source else str(file),
+        costly=True,
     )
     return Pictures(model.rewards, str(spec), card)
 

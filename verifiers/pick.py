@@ -66,6 +66,7 @@ def pick(
         high=encoder.scale,
         licence=source[0].licence if source else "unknown",
         source=source[0].repository if source else str(folder),
+        costly=True,
     )
     return Pictures(model.scores, str(spec), card)
 
