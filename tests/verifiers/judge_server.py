@@ -107,7 +107,7 @@ class Judging:
     limit: int | None = None
     window: float = 1.0
     delay: Callable[[str], float] = lambda name: 0.0
-    patience: float = 0.6
+    patience: float = 0.8
     after: str = "0"
     asked: list[Asked] = field(default_factory=list[Asked])
     counts: Counter[str] = field(default_factory=Counter[str])

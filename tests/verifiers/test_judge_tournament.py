@@ -87,7 +87,7 @@ def test_equals_share_a_place_above_those_that_lost() -> None:
 def test_faults_change_nothing_but_the_number_of_questions() -> None:
     shown = samples(7)
     quick = {"timeout": 0.5}
-    judging = Judging(fault=some_faults(0, 0.3), patience=0.6)
+    judging = Judging(fault=some_faults(0, 0.3), patience=0.8)
     assert held(judging, shown, **quick).places == held(Judging(), shown).places
     assert judging.faults.total() > 0
 
