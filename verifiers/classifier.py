@@ -27,6 +27,7 @@ from noise_search.verifiers.weights import (
     is_path,
     needed,
     settled,
+    told,
     weights_in,
 )
 
@@ -103,14 +104,11 @@ class Classifier:
         if not folder.is_dir():
             raise UserError(f"no folder {str(folder)!r} to load a classifier from")
         local = {"local_files_only": True, "trust_remote_code": False}
-        try:
+        with told(f"no image classifier in {str(folder)!r}"):
             self._processor: Any = AutoImageProcessor.from_pretrained(str(folder), **local)
             model: Any = AutoModelForImageClassification.from_pretrained(
                 str(folder), dtype=place.torch_dtype, **local
             )
-        except (OSError, KeyError, RuntimeError, ValueError) as error:
-            said = " ".join(str(error).split()[:30])
-            raise UserError(f"no image classifier in {str(folder)!r}: {said}") from error
         self._model = settled(model, place)
         self._place = place
         self._files = [*weights_in(folder), *sorted(folder.glob("*config.json"))]

@@ -27,7 +27,7 @@ from noise_search.verifiers.clip_files import (
 )
 from noise_search.verifiers.models import Models, Place
 from noise_search.verifiers.pictures import Pixels, pixels_of
-from noise_search.verifiers.weights import checksum
+from noise_search.verifiers.weights import checksum, told
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -77,7 +77,8 @@ class Encoder:
     @cached_property
     def width(self) -> int:
         """How many features there are of a picture, and of a sentence."""
-        return len(self.sentence(""))
+        with told(f"{self._towers.name} reads no sentences"):
+            return len(self.sentence(""))
 
     @property
     def scale(self) -> float:

@@ -7,7 +7,6 @@ Nothing is ever downloaded.
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from noise_search.errors import UserError, nearest
 from noise_search.verifiers.models import Place
-from noise_search.verifiers.weights import Published, settled, weights_in
+from noise_search.verifiers.weights import Published, settled, told, weights_in
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -85,13 +84,11 @@ def load_directory(folder: Path, place: Place, words: Path | None = None) -> Tow
         raise UserError(f"no folder {str(folder)!r} to load a CLIP model from")
     if not weights_in(folder):
         raise UserError(f"no weights (*.safetensors) in {str(folder)!r}")
-    try:
+    with told(f"cannot load a CLIP model from {str(folder)!r}"):
         if (folder / "open_clip_config.json").is_file():
             return _load_open_clip(folder, place)
         if (folder / "config.json").is_file():
             return _load_transformers(folder, place, words or folder)
-    except (OSError, KeyError, RuntimeError, json.JSONDecodeError) as error:
-        raise UserError(f"cannot load a CLIP model from {str(folder)!r}: {error}") from error
     raise UserError(f"neither open_clip_config.json nor config.json in {str(folder)!r}")
 
 
@@ -205,15 +202,16 @@ def load_published(name: str, tag: str, place: Place) -> Towers:
             f"noise-search prefetch clip:{name}/{tag} fetches them"
         )
     _need_text_config(config, name)
-    model, _, pixels = open_clip.create_model_and_transforms(
-        name,
-        pretrained=str(weights),
-        force_quick_gelu=bool(source.get("quick_gelu", False)),
-        image_mean=source.get("mean"),
-        image_std=source.get("std"),
-        image_interpolation=source.get("interpolation"),
-        image_resize_mode=source.get("resize_mode"),
-    )
+    with told(f"cannot load {weights.name} of {name!r}"):
+        model, _, pixels = open_clip.create_model_and_transforms(
+            name,
+            pretrained=str(weights),
+            force_quick_gelu=bool(source.get("quick_gelu", False)),
+            image_mean=source.get("mean"),
+            image_std=source.get("std"),
+            image_interpolation=source.get("interpolation"),
+            image_resize_mode=source.get("resize_mode"),
+        )
     local: dict[str, Any] = (
         {"local_files_only": True} if "hf_tokenizer_name" in config["text_cfg"] else {}
     )

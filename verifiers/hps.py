@@ -20,7 +20,7 @@ from noise_search.verifiers.clip import Clip, Encoder
 from noise_search.verifiers.clip_files import Towers, open_clip_towers
 from noise_search.verifiers.models import Device, Dtype, Models, Place, Width
 from noise_search.verifiers.pictures import Pictures
-from noise_search.verifiers.weights import fill, find_folder, needed, read_state
+from noise_search.verifiers.weights import fill, find_folder, needed, read_state, told
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -111,13 +111,11 @@ def load(file: Path, place: Place) -> Towers:
     state = read_state(file)
     beside = file.with_name(_CONFIG)
     own = beside.is_file()
-    try:
+    with told(beside.name):
         parts = json.loads(beside.read_bytes()) if own else {}
         config = parts["model_cfg"] if own else open_clip.get_model_config(_MODEL)
         model = open_clip.CLIP(**config)
         tokens = open_clip.get_tokenizer(f"local-dir:{file.parent}" if own else _MODEL)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{beside.name}: {error}"[:300]) from error
     fill(model, state, file.name)
     side = model.visual.image_size
     side = side if isinstance(side, int) else side[0]

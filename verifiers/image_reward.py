@@ -27,6 +27,7 @@ from noise_search.verifiers.weights import (
     is_path,
     needed,
     settled,
+    told,
 )
 
 if TYPE_CHECKING:
@@ -154,7 +155,8 @@ def _tokenizer(folder: Path, words: int) -> Any:
     """
     from transformers import BertTokenizer
 
-    tokenizer = BertTokenizer.from_pretrained(str(folder), local_files_only=True)
+    with told(f"the vocabulary in {str(folder)!r}"):
+        tokenizer = BertTokenizer.from_pretrained(str(folder), local_files_only=True)
     tokenizer.add_special_tokens({"bos_token": "[DEC]"})
     tokenizer.add_tokens(["[ENC]"], special_tokens=True)
     if len(tokenizer) != words:

@@ -23,7 +23,15 @@ from noise_search.verifiers.clip import TOWER, Encoder, encoder_of
 from noise_search.verifiers.clip_files import Towers
 from noise_search.verifiers.models import Device, Dtype, Models, Place, Width
 from noise_search.verifiers.pictures import Pixels, frames_of
-from noise_search.verifiers.weights import find_folder, has, is_path, needed, settled, weights_in
+from noise_search.verifiers.weights import (
+    find_folder,
+    has,
+    is_path,
+    needed,
+    settled,
+    told,
+    weights_in,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -170,12 +178,9 @@ def load_features(folder: Path, place: Place) -> Towers:
     if not has(folder, ("config.json",)):
         raise UserError(f"no config.json in {str(folder)!r}")
     local = {"local_files_only": True, "trust_remote_code": False}
-    try:
+    with told(f"no model of pictures in {str(folder)!r}"):
         processor: Any = AutoImageProcessor.from_pretrained(str(folder), **local)
         model: Any = AutoModel.from_pretrained(str(folder), dtype=place.torch_dtype, **local)
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        said = " ".join(str(error).split()[:30])
-        raise UserError(f"no model of pictures in {str(folder)!r}: {said}") from error
     settled(model, place)
 
     def pixels(image: Image.Image) -> Tensor:

@@ -6,7 +6,8 @@ Nothing here downloads: ``noise-search prefetch SPEC`` does.  Torch files are re
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ __all__ = [
     "on_disk",
     "read_state",
     "settled",
+    "told",
     "weights_in",
 ]
 
@@ -184,6 +186,25 @@ def find_folder(published: Published, key: str, revision: str | None = None) -> 
             f"are not on the disk; noise-search prefetch '{key}' fetches them"
         )
     return folder
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Say in one line whatever a library raises at files that others wrote.
+
+    Args:
+        what: what failed.
+
+    Raises:
+        UserError: something was raised.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split()[:30])[:300] or repr(error)
+        raise UserError(f"{what}: {said}") from error
 
 
 def weights_in(folder: Path) -> tuple[Path, ...]:
