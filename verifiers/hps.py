@@ -31,8 +31,8 @@ __all__ = ["hps", "prepared"]
 VERSIONS = ("v2", "v2.1")
 _MODEL = "ViT-H-14"
 _CONFIG = "open_clip_config.json"
-_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_STD = (0.26862954, 0.26130258, 0.27577711)
+_MEAN = [0.48145466, 0.4578275, 0.40821073]
+_STD = [0.26862954, 0.26130258, 0.27577711]
 
 
 def hps(
@@ -113,12 +113,12 @@ def load(file: Path, place: Place) -> Towers:
     own = beside.is_file()
     with told(beside.name):
         parts = json.loads(beside.read_bytes()) if own else {}
-        config = parts["model_cfg"] if own else open_clip.get_model_config(_MODEL)
-        model = open_clip.CLIP(**config)
+        config: Any = parts["model_cfg"] if own else open_clip.get_model_config(_MODEL)
+        model: Any = open_clip.CLIP(**config)
         tokens = open_clip.get_tokenizer(f"local-dir:{file.parent}" if own else _MODEL)
     fill(model, state, file.name)
-    side = model.visual.image_size
-    side = side if isinstance(side, int) else side[0]
+    size: Any = model.visual.image_size
+    side = size if isinstance(size, int) else int(size[0])
     return open_clip_towers(
         (model, prepared(side), tokens),
         place,
