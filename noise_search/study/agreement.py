@@ -185,23 +185,27 @@ def deviation_within(groups: Iterable[Sequence[float | None]]) -> float | None:
 
 
 def lines_of(record: Mapping[str, Any]) -> list[str]:
-    """A summary in plain sentences, one an evaluator."""
-    [(verifier, said)] = record.get("verifier", {"": {}}).items()
-    lines: list[str] = []
-    for name, seen in record.get("evaluators", {}).items():
-        line = f"over the first sample: {verifier} {_told(said)}, {name} {_told(seen)}"
-        if seen["ratio"] is not None:
-            line += f", ratio {seen['ratio']:.2f}"
-        if seen["doubted"]:
-            line += f"; {name} doubts {seen['doubted']} of {record['searches']} winners"
-        lines.append(line)
-    return lines
+    """A summary in plain words: gains and their ratios, then doubts and diversity."""
+    if not record:
+        return []
+    evaluators = record["evaluators"].items()
+    gains = [_told(*pair) for pair in (*record.get("verifier", {}).items(), *evaluators)]
+    beside = [
+        f"{name} doubts {seen['doubted']} of {record['searches']} winners"
+        for name, seen in evaluators
+        if seen["doubted"]
+    ]
+    if (spread := record.get("diversity")) is not None:
+        beside.append(f"diversity {spread['judged']:.3f} by {spread['features']}")
+    lines = [f"gain over the first sample: {', '.join(gains)}"]
+    return [*lines, "; ".join(beside)] if beside else lines
 
 
-def _told(said: Mapping[str, Any]) -> str:
-    deviation = said.get("deviation")
-    relative = f" ({said['gain'] / deviation:+.2f} sd)" if deviation else ""
-    return f"{said.get('gain', 0.0):+.3g}{relative}"
+def _told(name: str, said: Mapping[str, Any]) -> str:
+    gain, deviation, share = said["gain"], said["deviation"], said.get("ratio")
+    notes = [f"{gain / deviation:+.2f} sd"] if deviation else []
+    notes += [] if share is None else [f"ratio {share:.2f}"]
+    return f"{name} {gain:+.3g}" + (f" ({', '.join(notes)})" if notes else "")
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

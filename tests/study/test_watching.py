@@ -124,8 +124,11 @@ def test_gains_are_means_over_prompts_and_said_in_words() -> None:
     assert told["verifier"]["v"]["gain"] == 4.0
     assert told["evaluators"]["e"]["gain"] == 1.0
     assert told["evaluators"]["e"]["ratio"] == pytest.approx(0.25)
-    [line] = lines_of(told)
-    assert "v +4 (+2.83 sd), e +1 (+0.71 sd), ratio 0.25; e doubts 1 of 2 winners" in line
+    assert lines_of(told) == [
+        "gain over the first sample: v +4 (+2.83 sd), e +1 (+0.71 sd, ratio 0.25)",
+        "e doubts 1 of 2 winners",
+    ]
+    assert lines_of(summary([])) == []
 
 
 def test_diversity_is_by_features_where_the_verifier_has_an_encoder() -> None:
