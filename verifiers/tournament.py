@@ -128,6 +128,6 @@ def _match(pair: tuple[int, int], there: Answered[Preference], back: Answered[Pr
     """What two answers say together, the second of which saw the pair exchanged."""
     answers = (there.value, back.value)
     reasons = tuple("" if value is None else value.reason for value in answers)
-    said = [None if value is None else value.better for value in answers]
-    winner = {("first", "second"): pair[0], ("second", "first"): pair[1]}.get((said[0], said[1]))
+    said = ["" if value is None else value.better for value in answers]
+    winner = {"first second": pair[0], "second first": pair[1]}.get(" ".join(said))
     return Match(*pair, winner, (reasons[0], reasons[1]), there.failure or back.failure)

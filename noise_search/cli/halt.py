@@ -58,6 +58,12 @@ def resumable(out: Path, again: str | None = None) -> Iterator[None]:
         raise
 
 
+def _forget_latents(out: Path) -> None:
+    from noise_search.study.generate import forget_latents  # only here: it takes its time
+
+    forget_latents(out)
+
+
 def _forget(out: Path, made: Path | None) -> bool:
     """Remove a journal that holds no candidates, and the empty folders around it."""
     journal = out / "journal"
@@ -70,6 +76,7 @@ def _forget(out: Path, made: Path | None) -> bool:
             if b"candidate" in file.read().partition(b"\n")[2]:
                 return False
             journal.unlink(missing_ok=True)
+        _forget_latents(out)  # of what was made, and never judged
     with suppress(OSError):  # what is not empty stays
         if (out / "live").is_dir():
             (out / "live").rmdir()

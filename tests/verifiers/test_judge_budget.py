@@ -9,6 +9,7 @@ import pytest
 
 import noise_search
 from noise_search.budget import read_limits
+from noise_search.cli.halt import resumable
 from noise_search.errors import UserError
 from noise_search.study.bench import complete
 from noise_search.study.dry_run import check_budget, estimate, price_of
@@ -129,6 +130,15 @@ def test_dollars_are_counted_exactly() -> None:
     assert read_limits("0.57usd + 3 jcalls") == {"micro_usd": 570_000, "judge_calls": 3}
     with pytest.raises(UserError, match="did you mean 'jcalls'"):
         read_limits("3jcall")
+
+
+def test_a_judge_that_is_dead_from_the_start_leaves_no_folder_behind(tmp_path: Path) -> None:
+    with judge_server(Judging()) as judging:
+        gone = judging.spec(attempts=2)
+    settings, out = settings_of(gone, "8nfe"), tmp_path / "new" / "run"
+    with pytest.raises(UserError, match="does not answer: ConnectError"), resumable(out):
+        generate(PROMPTS, settings, out)
+    assert list(tmp_path.iterdir()) == []
 
 
 CANARY = "sk-canary-zyxwvutsrqponm"
