@@ -64,6 +64,7 @@ class Exhibit:
         whole: False if it was stopped before its end.
         diversity: by entry the mean distance of two seeds' winners for one prompt, and what it is
             told by; empty of a single seed.
+        judged: pictures that each evaluator was shown.
     """
 
     lineup: Lineup
@@ -73,6 +74,7 @@ class Exhibit:
     overhead: Cost
     whole: bool
     diversity: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    judged: int = 0
 
 
 def conclude(lineup: Lineup, bench: Bench, driven: Driven, out: Path, watch: Watcher) -> Exhibit:
@@ -109,6 +111,7 @@ def conclude(lineup: Lineup, bench: Bench, driven: Driven, out: Path, watch: Wat
         driven.overhead + judged.overhead,
         all(outcome.reason != STOPPED for outcome in driven.outcomes),
         {} if eye is None else _diversity(tables, judged, eye),
+        len(winners) if bench.evaluators else 0,
     )
 
 
@@ -216,6 +219,7 @@ def write_exhibit(out: Path, bench: Bench, exhibit: Exhibit, head: Mapping[str, 
         **facts,
         "settings": settings,
         **compared,
+        **({"judged": exhibit.judged} if exhibit.judged else {}),
         "complete": exhibit.whole,
         "verifiers": list(tables.verifiers),
         "evaluators": list(tables.evaluators),

@@ -23,6 +23,7 @@ from noise_search.journal import header
 from noise_search.problem import Sample, Score
 from noise_search.study.bench import build
 from noise_search.study.compare import Comparison, compare, resume_comparison
+from noise_search.study.gains import sights
 from noise_search.study.gallery import file_names, sheet_entries
 from noise_search.study.generate import resume
 from noise_search.study.prompts import Row, name_prompts, prompts_of
@@ -388,3 +389,28 @@ def test_all_pairs_are_paired_by_prompt_and_seed(whole: Comparison) -> None:
     assert found is not None
     means = [sum(values) / len(values) for values in by_hand.values()]
     assert found.mean == pytest.approx(sum(means) / len(means))
+
+
+def test_it_tells_how_much_of_a_gain_evaluators_see(tmp_path: Path) -> None:
+    """A verifier and three evaluators: one agrees, one knows nothing of it, one is against it."""
+    evaluators = "reward(slope=2),reward(slope=0+1),reward(slope=-1)"
+    found = compare(
+        PROMPTS, settings(evaluate=evaluators), ["random"], ["16nfe", "64nfe"], 4, tmp_path / "run"
+    )
+    seen = sights(found.tables, Entry("random", "64nfe"))
+    agreeing, blind, against = (seen[spec] for spec in evaluators.split(","))
+    assert agreeing.ratio == pytest.approx(1)
+    assert against.ratio == pytest.approx(-1)
+    assert blind.ratio is not None
+    assert abs(blind.ratio) < 0.6
+    assert agreeing.doubted == 0
+    assert against.doubted >= against.winners - 2  # some winners are not above the middle
+    assert sights(found.tables, Entry(SINGLE, "8nfe")) == {}
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    told = "random at 64 NFE: reward(slope=-1) sees -1.00 of what reward gains over one sample"
+    assert told in summary["lines"]
+    assert [e["mean"] > 0 for e in summary["diversity"]["entries"]] == [True] * 3
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    winners = {v.winner for v in found.tables.verdicts}
+    assert record["judged"] == len(winners)
+    assert set(record["judges"]["evaluators"]) == set(evaluators.split(","))
