@@ -54,6 +54,8 @@ def test_it_carries_types_weights_and_licence(unpacked: Path) -> None:
     for folder in ("pipelines/shapes/flow", "pipelines/shapes/ddim", "verifiers/shapes_clip"):
         assert list((site / "noise_search" / folder).rglob("*.safetensors")), folder
     assert list(site.rglob("LICENSE"))
+    heads = {path.name for path in (site / "noise_search/verifiers/laion_aesthetic").iterdir()}
+    assert {"v2_vit_l_14.safetensors", "LICENSE-MIT", "LICENSE-APACHE-2.0"} <= heads
 
 
 def test_the_models_keep_to_their_sizes() -> None:
