@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from noise_search.study.result import Result
     from noise_search.study.score import score
     from noise_search.study.search import search
+    from noise_search.study.sets import measure
     from noise_search.task import Task
     from noise_search.text import Step, Text
 
@@ -51,6 +52,7 @@ _HOMES = {
     "Tokens": "noise",
     "UserError": "errors",
     "Verifier": "problem",
+    "measure": "study.sets",
     "read_prompts": "study.prompts",
     "reproduce": "study.reproduce",
     "score": "study.score",
@@ -83,6 +85,7 @@ __all__ = [
     "Tokens",
     "UserError",
     "Verifier",
+    "measure",
     "read_prompts",
     "reproduce",
     "score",

@@ -55,10 +55,16 @@ MODELS: Mapping[str, str] = {
     "mixture": "noise_search.pipelines.loading:mixture",
     "shapes": "noise_search.pipelines.loading:shapes",
 }
+MEASURES: Mapping[str, str] = {
+    "fid": "noise_search.study.sets:fid",
+    "is": "noise_search.study.sets:inception",
+}
+"""Of whole sets of pictures."""
 _TABLES: Mapping[str, Mapping[str, str]] = {
     "search": SEARCHES,
     "verifier": VERIFIERS,
     "model": MODELS,
+    "measure": MEASURES,
 }
 
 
@@ -74,6 +80,10 @@ def _place(kind: str, name: str) -> str:
     if built_in is not None:
         return built_in
     known = names(kind)
+    if name in MEASURES:
+        raise UserError(
+            f"{kind}: {name} judges a whole set of pictures; noise-search score does it"
+        )
     if name not in known:
         raise UserError(f"{kind}: unknown {kind} {name[:60]!r}{nearest(name, known)}")
     return known[name]

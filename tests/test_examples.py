@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import runpy
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,14 @@ def test_an_example_runs_and_leaves_a_run(
         return
     assert (tmp_path / "run/run.json").is_file()
     assert list((tmp_path / "run/images").rglob("*.png"))
+
+
+def test_the_oracle_lowers_the_figure_that_it_looks_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runpy.run_path(str(FOLDER / "greedy_oracle.py"))["main"](tmp_path / "run")
+    first, chosen = (float(line.split()[-1]) for line in capsys.readouterr().out.splitlines())
+    assert 0 < chosen < first
 
 
 def check_purse(journal: Path) -> None:

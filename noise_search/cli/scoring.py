@@ -12,7 +12,8 @@ import typer
 from noise_search.cli.text import printable
 from noise_search.errors import UserError
 from noise_search.problem import Score
-from noise_search.registry import check_name
+from noise_search.registry import check_name, names
+from noise_search.specs import parse
 from noise_search.study.judges import leaves
 from noise_search.study.prompts import read_prompts
 from noise_search.study.score import expanded, judged
@@ -59,6 +60,8 @@ def run_score(
     as_json: bool,
 ) -> int:
     """Judge pictures and print a line each; the exit code is 1 if no picture has a score."""
+    if parse(verifier).name in names("measure"):
+        return _print_measured(verifier, expanded(images), device or "cpu", as_json=as_json)
     for leaf in leaves(str(check_name("verifier", verifier))):
         check_name("verifier", leaf)
     files = expanded(images)
@@ -67,6 +70,25 @@ def run_score(
     if as_json:
         return _print_lines(files, texts, scores)
     return _print_table(files, list(scores))
+
+
+def _print_measured(spec: str, files: Sequence[Path], device: str, *, as_json: bool) -> int:
+    """What a measure says of all pictures together, and which of them are not among them."""
+    from noise_search.study.sets import measure
+
+    found = measure(files, spec, device=device)
+    failures = {str(files[number]): said for number, said in found.failures.items()}
+    if as_json:
+        line: dict[str, object] = {"measure": spec, "value": found.value}
+        line |= {"pictures": found.pictures, "failures": failures, "notes": found.notes}
+        typer.echo(json.dumps(line, ensure_ascii=False, allow_nan=False))
+        return OK
+    typer.echo(f"{printable(spec)}  {found.value:.6g}  ({found.pictures:,} pictures)")
+    for file, said in failures.items():
+        typer.echo(f"{printable(file)}  failed: {printable(said)}")
+    for note in found.notes:
+        typer.echo(f"note: {note}")
+    return OK
 
 
 def _print_lines(files: Sequence[Path], texts: Sequence[str], scores: Iterator[Score]) -> int:
