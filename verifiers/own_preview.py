@@ -136,7 +136,7 @@ class OwnPreview:
         if sample.earlier is None:
             return (
                 "there is no earlier preview of it: none is kept of a move that begins after "
-                f"at={self.earlier:g} of the stages, nor for evaluators"
+                f"at={self.earlier:g} of the stages"
             )
         # A preview may rightly be dark.
         before = frames_of(replace(sample, pixels=sample.earlier, stage=-1), self.frames)

@@ -41,14 +41,24 @@ def held_out(own: str | None, verifier: str | None) -> str | None:
 
 
 def check_apart(verifier: str, evaluators: Sequence[str]) -> None:
-    """Refuse an evaluator that the verifier's spec names too; nothing is loaded.
+    """Refuse an evaluator that the verifier's spec names too, or that needs what it is not shown.
+
+    Nothing is loaded.
 
     Raises:
         UserError: there is one.
     """
+    from noise_search.verifiers.loading import earlier_of_spec
+
     for spec in evaluators:
+        if earlier_of_spec(spec) is not None:
+            raise UserError(_no_previews(spec))
         if _common(verifier, spec):
             raise UserError(f"evaluate: {spec} guides the search; an evaluator is held out of it")
+
+
+def _no_previews(name: str) -> str:
+    return f"evaluate: {name} compares previews of a search, and evaluators are shown the outcome"
 
 
 def _common(one: str, other: str) -> bool:
@@ -158,13 +168,16 @@ def check_weights(guide: Verifier, evaluators: Sequence[Verifier]) -> None:
     """Refuse evaluators that cannot contradict: those that share weights with the verifier.
 
     Raises:
-        UserError: one is the verifier itself, has its weights, or has another's name.
+        UserError: one is the verifier itself, has its weights, or has another's name; or it
+            compares previews, of which evaluators are shown none.
     """
     names = [name for judge in evaluators for name in declared(judge)]
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"evaluate: {name} is named twice")
     for evaluator in evaluators:
+        if getattr(evaluator, "earlier", None) is not None:
+            raise UserError(_no_previews(evaluator.name))
         for name in declared(evaluator):
             if name in declared(guide):
                 raise UserError(

@@ -23,6 +23,7 @@ from noise_search.pipelines.prices import PicturePrices
 from noise_search.problem import Ask, Judged, Played, Prompt, Sample, Score, resolve
 from noise_search.study.bench import complete
 from noise_search.study.dry_run import Judging, price_of
+from noise_search.study.judges import check_apart, check_weights
 from noise_search.study.settings import Settings
 from noise_search.verifiers.clip import encoder_of
 from noise_search.verifiers.clip_files import shipped_folder
@@ -297,3 +298,14 @@ def test_a_dry_run_knows_the_price_of_previews(verifier: str, decodes: int) -> N
     price = Judging(PICTURES, ZERO, getattr(pricer, "earlier", None)).price(ask(Gaussian(1)))
     assert 16 * price.decodes == decodes
     assert (price.nfe, price.forwards) == (8, 16)
+
+
+def test_it_cannot_be_an_evaluator(dino: Path) -> None:
+    spec = f"self:dino(model={dino})"
+    said = "compares previews of a search, and evaluators are shown the outcome$"
+    with pytest.raises(UserError, match=said):
+        check_apart("shapes-clip", [f"rank(shapes,{spec})"])
+    with pytest.raises(UserError, match=said):
+        check_weights(load("shapes-clip"), [load(spec)])
+    check_apart(spec, ["shapes-clip"])
+    check_weights(load(spec), [load("shapes-clip")])
