@@ -278,7 +278,7 @@ class Judge:
             ],
             **_format(self._answers, kind),
         }
-        found = self.client.ask(question, lambda text: read(kind, text), stop)
+        found = self.client.ask(question, lambda text: self._read(kind, text), stop)
         with self._lock:
             self._vain = 0 if found.failure is None else self._vain + 1
             if self._vain >= PATIENCE:
@@ -287,6 +287,11 @@ class Judge:
                     f"row; the last: {found.failure}; a run that has a folder can be resumed"
                 )
         return found
+
+    def _read(self, kind: type[A], text: str) -> A:
+        answer = read(kind, text)
+        said: str = answer.model_dump()["reason"]
+        return answer.model_copy(update={"reason": self.client.clean(said)})
 
 
 def scored(name: str, found: Sequence[Answered[Grades] | None], pixels: object) -> Score | None:

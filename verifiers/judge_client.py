@@ -9,6 +9,7 @@ answer.  The key is put into the header of a request and into nothing else.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from pydantic import SecretStr
 from noise_search.budget import ZERO, Cost
 from noise_search.errors import UserError
 from noise_search.verifiers.judge_pace import Pace, sleep
-from noise_search.verifiers.judge_secrets import censor
+from noise_search.verifiers.judge_secrets import LEAST_SECRET, censor
 
 if TYPE_CHECKING:
     import httpx
@@ -40,6 +41,7 @@ LONGEST_STEP = 30.0
 """Seconds between two tries, where the server says nothing of it."""
 AGAIN = (408, 409, 425, 429)
 """Statuses below 500 after which a question is asked again."""
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 SAME = 3
 """Equal words of no use in a row, after which more of them are not paid for."""
 HOPELESS = (401, 403, 404, 405)
@@ -219,8 +221,9 @@ class Client:
         text, cost = self._content(body)
         found.heard = True
         found.cost += cost
-        found.repeated = found.repeated + 1 if text and text == found.said else 0
-        found.said = text
+        said = self.clean(text)
+        found.repeated = found.repeated + 1 if said and said == found.said else 0
+        found.said = said
         self._check_bounds(cost)
         try:
             return read(text)
@@ -304,7 +307,7 @@ class Client:
             if read is not None and written is not None:
                 cost = self.prices.of(read, written)
         # no text at all: read it as an empty answer, which is of no use
-        return self.clean(content) if isinstance(content, str) else "", cost
+        return content if isinstance(content, str) else "", cost
 
     def _check_bounds(self, cost: Cost) -> None:
         """Refuse to go on where answers cost more than the budget was told.
@@ -332,9 +335,10 @@ class Client:
 
     def clean(self, text: str) -> str:
         """A server's words without the key, should it have repeated it."""
-        if self._key is None:
+        key = None if self._key is None else self._key.get_secret_value()
+        if key is None or len(key) < LEAST_SECRET:
             return text
-        return text.replace(self._key.get_secret_value(), "[key]")
+        return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text).replace(key, "[key]")
 
 
 def _words(error: Exception) -> str:

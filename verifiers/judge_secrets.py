@@ -11,10 +11,12 @@ from pydantic import SecretStr
 
 from noise_search.errors import UserError
 
-__all__ = ["KEY", "address", "censor", "key_for"]
+__all__ = ["KEY", "LEAST_SECRET", "address", "censor", "key_for"]
 
 KEY = "OPENAI_API_KEY"
 """The variable that holds a key, where none is named."""
+LEAST_SECRET = 8
+"""Characters; what is shorter, as the "EMPTY" of servers that want no key, is no secret."""
 
 
 class _Censor(logging.Filter):
@@ -36,7 +38,7 @@ _CENSORED: set[str] = set()
 
 def censor(key: str) -> None:
     """Keep a key out of what the HTTP libraries log from now on."""
-    if key in _CENSORED:
+    if key in _CENSORED or len(key) < LEAST_SECRET:
         return
     _CENSORED.add(key)
     for name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy"):

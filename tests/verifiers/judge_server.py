@@ -31,7 +31,7 @@ SILENT = ("timeout", "reset", "429", "429-after", "500", "503")
 """Faults that give no answer,"""
 WRONG = ("empty", "html", "cut", "type", "nan", "range", "long", "missing")
 """those that give one of no use,"""
-HARMLESS = ("fenced", "thought", "strings")
+HARMLESS = ("fenced", "thought", "strings", "escaped")
 """and those that a good parser forgives."""
 FAULTS = (
     "timeout",
@@ -253,6 +253,8 @@ def _spoiled(fault: str | None, answer: dict[str, Any]) -> str:
         return f"Here you are:\n```json\n{plain}\n```\nAnything else?"
     if fault == "thought":
         return f"<think>Perhaps {{not}} so good. 3 of 10?</think>\n\n{plain}"
+    if fault == "escaped":
+        return plain.replace("-", "\\u002d")
     if fault == "strings":
         return json.dumps({k: v if k == "reason" else str(v) for k, v in answer.items()})
     if fault == "cut":

@@ -287,18 +287,29 @@ def echo(kind: str) -> Callable[[list[Any], str], dict[str, Any]]:
     return grader
 
 
+@pytest.mark.parametrize("fault", [None, "escaped"])
 @pytest.mark.parametrize("kind", ["", "bad"])
 def test_a_key_is_sent_and_is_found_nowhere_else(
-    kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    kind: str, fault: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("MY_KEY", CANARY)
-    judging = Judging(grader=echo(kind))
+    judging = Judging(grader=echo(kind), fault=lambda name, count: fault)
     with caplog.at_level(logging.DEBUG):
         [score] = judged(judging, samples(1), api_key_env="MY_KEY", attempts=2)
     assert judging.asked[0].head["Authorization"] == f"Bearer {CANARY}"
     assert "chat/completions" in caplog.text
     assert "[key]" in str(score)
-    assert CANARY not in caplog.text + str(score) + judging.spec()
+    told = caplog.text + str(score) + judging.spec()
+    assert CANARY not in told
+    assert CANARY[3:9] not in told  # nor in another spelling
+
+
+def test_a_word_that_is_no_secret_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "0")
+    judging = Judging()
+    [score] = judged(judging, samples(1), api_key_env="MY_KEY")
+    assert score.values[judging.spec(api_key_env="MY_KEY")] == grade(picture(0))
+    assert score.detail == {judging.spec(api_key_env="MY_KEY"): f"it is worth {grade(picture(0))}"}
 
 
 @pytest.mark.parametrize(
