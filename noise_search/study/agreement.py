@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from math import fsum, sqrt
 from typing import Any, NamedTuple
 
+from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
 from noise_search.frames import key_frames
 from noise_search.noise import Name
@@ -112,6 +113,7 @@ class Agreement:
         diversity: the mean distance of two of the others, or None.
         winners: the same of the winners, where several were kept.
         judged: samples that each evaluator was shown.
+        spent: what the evaluators have spent, which is in no budget.
     """
 
     verifier: str
@@ -124,6 +126,7 @@ class Agreement:
     diversity: float | None = None
     winners: float | None = None
     judged: int = 0
+    spent: Cost = ZERO
 
 
 def summary(found: Sequence[Agreement]) -> dict[str, Any]:
@@ -141,6 +144,7 @@ def summary(found: Sequence[Agreement]) -> dict[str, Any]:
     return {
         "searches": len(found),
         "judged": sum(one.judged for one in found),
+        "spent": sum((one.spent for one in found), ZERO).record(),
         **({} if verifier is None else {"verifier": {found[0].verifier: _record(verifier)}}),
         "evaluators": {
             name: {

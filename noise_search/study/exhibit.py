@@ -24,6 +24,7 @@ from noise_search.study.folder import candidate_lines, prompt_record, run_facts
 from noise_search.study.gains import sight_lines, sight_records
 from noise_search.study.gallery import Gallery, Lineup
 from noise_search.study.generate import Driven
+from noise_search.study.showing import spent_on
 from noise_search.study.tables import Entry, Tables, Verdict, csv_text, name_of, summary_of
 from noise_search.study.watch import Watcher
 
@@ -40,6 +41,7 @@ class Judged:
         evaluation: scores by the winner's name.
         said: the same by the evaluator's name.
         overhead: what making them again has cost.
+        spent: what the evaluators have spent, which is in no budget.
         vectors: features by the winner's name, where there are several seeds to compare.
     """
 
@@ -48,6 +50,7 @@ class Judged:
         default_factory=lambda: defaultdict[Name, list[Mapping[str, float]]](list)
     )
     overhead: Cost = ZERO
+    spent: Cost = ZERO
     vectors: dict[Name, Vector | None] = field(default_factory=dict[Name, "Vector | None"])
 
 
@@ -64,7 +67,7 @@ class Exhibit:
         whole: False if it was stopped before its end.
         diversity: by entry the mean distance of two seeds' winners for one prompt, and what it is
             told by; empty of a single seed.
-        judged: pictures that each evaluator was shown.
+        judging: what the evaluators have spent, which is in no budget.
     """
 
     lineup: Lineup
@@ -74,7 +77,7 @@ class Exhibit:
     overhead: Cost
     whole: bool
     diversity: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    judged: int = 0
+    judging: Cost = ZERO
 
 
 def conclude(lineup: Lineup, bench: Bench, driven: Driven, out: Path, watch: Watcher) -> Exhibit:
@@ -111,7 +114,7 @@ def conclude(lineup: Lineup, bench: Bench, driven: Driven, out: Path, watch: Wat
         driven.overhead + judged.overhead,
         all(outcome.reason != STOPPED for outcome in driven.outcomes),
         {} if eye is None else _diversity(tables, judged, eye),
-        len(winners) if bench.evaluators else 0,
+        judged.spent,
     )
 
 
@@ -153,7 +156,9 @@ def judge(
             )
             judged.vectors.update(looks)
         for evaluator in bench.evaluators:
-            for (candidate, _), score in zip(some, asked(evaluator, samples), strict=True):
+            scores = asked(evaluator, samples)
+            judged.spent += spent_on([scores])
+            for (candidate, _), score in zip(some, scores, strict=True):
                 judged.evaluation.setdefault(candidate.name, {}).update(score.values)
                 judged.said[evaluator.name].append(score.values)
         for (candidate, _), sample in zip(some, samples, strict=True):
@@ -219,7 +224,7 @@ def write_exhibit(out: Path, bench: Bench, exhibit: Exhibit, head: Mapping[str, 
         **facts,
         "settings": settings,
         **compared,
-        **({"judged": exhibit.judged} if exhibit.judged else {}),
+        **({"judging": exhibit.judging.record()} if exhibit.judging else {}),
         "complete": exhibit.whole,
         "verifiers": list(tables.verifiers),
         "evaluators": list(tables.evaluators),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -69,7 +69,8 @@ class Showing:
             return list(winners)
         panel = panel_of(self.finished, [w.candidate for w in winners]) if self._panel else []
         shown = [*winners, *(self._beside(candidate) for candidate in panel)]
-        judged = [self._joined(w, row) for w, row in zip(shown, self._scores(shown), strict=True)]
+        rows = self._scores(shown)
+        judged = [self._joined(w, row) for w, row in zip(shown, rows, strict=True)]
         seen = {w.candidate.name: self._seen(w) for w in judged}
         others = [seen[candidate.name] for candidate in panel]
         best = [
@@ -77,7 +78,9 @@ class Showing:
             for w in judged[: len(winners)]
         ]
         if self._panel:
-            self.agreement = self._agreement(best, shown, seen, others)
+            self.agreement = replace(
+                self._agreement(best, shown, seen, others), judged=len(shown), spent=spent_on(rows)
+            )
         return best
 
     def _beside(self, candidate: Candidate) -> Winner:
@@ -128,5 +131,10 @@ class Showing:
             eye.name,
             eye.diversity(vectors[len(best) :]),
             eye.diversity(vectors[: len(best)]),
-            len(shown),
         )
+
+
+def spent_on(rows: Iterable[Sequence[Score]]) -> Cost:
+    """What evaluators have spent: a call a score, and what each took besides."""
+    scores = [score for row in rows for score in row]
+    return sum((score.cost for score in scores), Cost(verifier_calls=len(scores)))

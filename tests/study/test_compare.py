@@ -412,5 +412,5 @@ def test_it_tells_how_much_of_a_gain_evaluators_see(tmp_path: Path) -> None:
     assert [e["mean"] > 0 for e in summary["diversity"]["entries"]] == [True] * 3
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     winners = {v.winner for v in found.tables.verdicts}
-    assert record["judged"] == len(winners)
+    assert record["judging"] == {"verifier_calls": 3 * len(winners)}
     assert set(record["judges"]["evaluators"]) == set(evaluators.split(","))

@@ -81,6 +81,7 @@ def test_the_record_tells_gains_ratio_and_calls(tmp_path: Path) -> None:
     run = json.loads((out / "run.json").read_text())
     told = run["agreement"]
     assert (told["searches"], told["judged"]) == (2, 2 * (PANEL + 1))
+    assert told["spent"] == {"verifier_calls": 2 * told["judged"]}
     gains = {}
     for result in run["results"]:
         first = next(iter(result["agreement"]["verifier"].values()))
