@@ -107,10 +107,16 @@ class Judges:
             guide: the verifier.
 
         Raises:
-            UserError: one of them shares weights with the verifier, or has another's name.
+            UserError: one of them shares weights with the verifier, has another's name, or needs
+                what is gone when a search has ended.
         """
         asked = listed(self._settings.evaluate if given is None else given)
         found = [self._loaded(one) for one in asked]
+        for evaluator in found:
+            if getattr(evaluator, "earlier", None) is not None:
+                raise UserError(
+                    f"evaluate: {evaluator.name} compares previews of a search; none are kept"
+                )
         check_weights(guide, found)
         return found
 

@@ -168,6 +168,13 @@ def test_what_guides_cannot_be_held_out(verifier: str, evaluate: Any, said: str)
     assert "\n" not in str(error.value)
 
 
+def test_what_needs_previews_cannot_be_held_out() -> None:
+    judge = Noted("preview")
+    judge.earlier = 0.5  # type: ignore[attr-defined]  # as self:clip has
+    with pytest.raises(UserError, match="preview compares previews of a search; none are kept"):
+        noise_search.search(MODEL, "x", budget="16nfe", evaluate=judge)
+
+
 def test_the_same_weights_under_another_spec_are_no_second_opinion() -> None:
     check_apart("shapes-clip", evaluators_in("shapes-clip-weak"))
     folder = Path(noise_search.__file__).parent / "verifiers" / "shapes_clip"
