@@ -1,7 +1,4 @@
-"""Ma et al.'s oracle verifier (2501.09732): of each prompt's samples take what helps FID most.
-
-It looks at the very figure that is reported: it shows how far a search could go at most.
-"""
+"""Ma et al.'s oracle verifier (2501.09732): of each prompt's samples take what helps FID most."""
 
 from __future__ import annotations
 
@@ -31,11 +28,8 @@ def main(out: Path) -> None:
         options = [one if chosen is None else chosen + one for one in alone]
         chosen = min(options, key=lambda one: frechet(one, reference))
     first = Statistics.of(features([result.first_pixels for result in found]))
-    if chosen is not None:
-        print(
-            f"FID of the first: {frechet(first, reference):.4f}, of the oracle's choice:", end=" "
-        )
-        print(f"{frechet(chosen, reference):.4f}")
+    for name, one in (("the first", first), ("the oracle's choice", chosen or first)):
+        print(f"FID of {name}: {frechet(one, reference):.4f}")
 
 
 if __name__ == "__main__":
