@@ -22,7 +22,7 @@ from noise_search.verifiers.card import Card
 from noise_search.verifiers.clip import TOWER, Encoder, encoder_of
 from noise_search.verifiers.models import Device, Dtype, Models, Width
 from noise_search.verifiers.pictures import Pictures, Pixels
-from noise_search.verifiers.weights import checksum, is_path
+from noise_search.verifiers.weights import FLOPS, checksum, is_path
 
 __all__ = ["HEADS", "Aesthetic", "Head", "aesthetic"]
 
@@ -73,6 +73,7 @@ def aesthetic(
         low=low,
         high=high,
         needs=frozenset({"pixels"}),
+        flops=FLOPS.get(where),
         licence=f"{_LICENCES[version]} (head), MIT (tower)",
         source=f"the head comes with the package; tower {where}",
     )

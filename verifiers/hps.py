@@ -20,7 +20,7 @@ from noise_search.verifiers.clip import Clip, Encoder
 from noise_search.verifiers.clip_files import Towers, open_clip_towers
 from noise_search.verifiers.models import Device, Dtype, Models, Place, Width
 from noise_search.verifiers.pictures import Pictures
-from noise_search.verifiers.weights import fill, find_folder, needed, read_state, told
+from noise_search.verifiers.weights import FLOPS, fill, find_folder, needed, read_state, told
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -70,6 +70,7 @@ def hps(
         version=model.version,
         low=-1.0,
         high=1.0,
+        flops=FLOPS.get(source[0].repository) if source else None,
         licence=source[0].licence if source else "unknown",
         source=source[0].repository if source else str(file),
         costly=True,

@@ -353,9 +353,17 @@ def _shipped(spec: Spec, models: Models) -> Verifier:
 def _matching(model: Clip, spec: Spec, licence: str, source: str) -> Verifier:
     from noise_search.verifiers.card import Card
     from noise_search.verifiers.pictures import Pictures
+    from noise_search.verifiers.weights import FLOPS
 
     low, high = model.bounds
-    card = Card(version=model.version, low=low, high=high, licence=licence, source=source)
+    card = Card(
+        version=model.version,
+        low=low,
+        high=high,
+        flops=FLOPS.get(source),
+        licence=licence,
+        source=source,
+    )
     return Pictures(model.similarity, str(spec), card, features=model.encoder.pictures)
 
 

@@ -24,6 +24,7 @@ from noise_search.verifiers.clip_files import Towers
 from noise_search.verifiers.models import Device, Dtype, Models, Place, Width
 from noise_search.verifiers.pictures import Pixels, frames_of
 from noise_search.verifiers.weights import (
+    FLOPS,
     find_folder,
     has,
     is_path,
@@ -89,6 +90,7 @@ def own_preview(
         low=-1.0,
         high=1.0,
         needs=frozenset({"pixels", "preview"}),
+        flops=2 * FLOPS[named] if named in FLOPS else None,
         licence=usual.licence if model is None else "unknown",
         source=named,
     )

@@ -18,7 +18,7 @@ from noise_search.verifiers.clip import Clip, Encoder
 from noise_search.verifiers.clip_files import load_directory
 from noise_search.verifiers.models import Device, Dtype, Models, Width
 from noise_search.verifiers.pictures import Pictures, Pixels
-from noise_search.verifiers.weights import PROCESSOR, find_folder, has, is_path, needed
+from noise_search.verifiers.weights import FLOPS, PROCESSOR, find_folder, has, is_path, needed
 
 __all__ = ["Pick", "pick"]
 
@@ -64,6 +64,7 @@ def pick(
         version=model.version,
         low=-encoder.scale,
         high=encoder.scale,
+        flops=FLOPS.get(source[0].repository) if source else None,
         licence=source[0].licence if source else "unknown",
         source=source[0].repository if source else str(folder),
         costly=True,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULTS",
+    "FLOPS",
     "VISION_LANGUAGE",
     "Published",
     "checksum",
@@ -102,6 +103,16 @@ DEFAULTS: Mapping[str, tuple[Published, ...]] = {
     "vqa": (Published("HuggingFaceTB/SmolVLM-Instruct", VISION_LANGUAGE, "Apache-2.0"),),
 }
 """By the name of the verifier, with its target where that is a version; the model comes first."""
+
+
+FLOPS: Mapping[str, int] = {
+    "ViT-B-32/openai": 8_817_623_040,
+    "ViT-L-14/openai": 162_025_537_536,
+    "facebook/dinov2-base": 46_322_454_528,
+    "xswu/HPSv2": 334_590_279_680,
+    "yuvalkirstain/PickScore_v1": 334_590_279_680,
+}
+"""Floating point operations of one picture, counted; a sentence is read once a prompt."""
 
 
 def needed(

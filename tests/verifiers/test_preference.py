@@ -263,6 +263,8 @@ def test_published_files_are_read_from_the_cache(
     if spec == "hps:v2.1":
         folder = cache / "snapshots" / "0123abcd"
         (folder / "HPS_v2_compressed.pt").rename(folder / file)
+    card: Any = getattr(load(spec), "card")  # noqa: B009 - optional
+    assert (card.source, card.flops) == (repository, 334_590_279_680)
     expected = values(f"pick:{pick}" if spec == "pick" else f"hps:{hps}", samples(2))
     assert values(spec, samples(2)) == expected
     with pytest.raises(UserError, match=rf"of {repository} at v9 are not on the disk"):
