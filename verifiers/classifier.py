@@ -26,6 +26,7 @@ from noise_search.verifiers.weights import (
     find_folder,
     is_path,
     needed,
+    quietly,
     settled,
     told,
     weights_in,
@@ -104,7 +105,7 @@ class Classifier:
         if not folder.is_dir():
             raise UserError(f"no folder {str(folder)!r} to load a classifier from")
         local = {"local_files_only": True, "trust_remote_code": False}
-        with told(f"no image classifier in {str(folder)!r}"):
+        with told(f"no image classifier in {str(folder)!r}"), quietly():
             self._processor: Any = AutoImageProcessor.from_pretrained(str(folder), **local)
             model: Any = AutoModelForImageClassification.from_pretrained(
                 str(folder), dtype=place.torch_dtype, **local

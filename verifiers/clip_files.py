@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from noise_search.errors import UserError, nearest
 from noise_search.verifiers.models import Place
-from noise_search.verifiers.weights import Published, settled, told, weights_in
+from noise_search.verifiers.weights import Published, quietly, settled, told, weights_in
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -84,7 +84,8 @@ def load_directory(folder: Path, place: Place, words: Path | None = None) -> Tow
         raise UserError(f"no folder {str(folder)!r} to load a CLIP model from")
     if not weights_in(folder):
         raise UserError(f"no weights (*.safetensors) in {str(folder)!r}")
-    with told(f"cannot load a CLIP model from {str(folder)!r}"):
+
+    with told(f"cannot load a CLIP model from {str(folder)!r}"), quietly():
         if (folder / "open_clip_config.json").is_file():
             return _load_open_clip(folder, place)
         if (folder / "config.json").is_file():

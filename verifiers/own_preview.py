@@ -29,6 +29,7 @@ from noise_search.verifiers.weights import (
     has,
     is_path,
     needed,
+    quietly,
     settled,
     told,
     weights_in,
@@ -180,7 +181,7 @@ def load_features(folder: Path, place: Place) -> Towers:
     if not has(folder, ("config.json",)):
         raise UserError(f"no config.json in {str(folder)!r}")
     local = {"local_files_only": True, "trust_remote_code": False}
-    with told(f"no model of pictures in {str(folder)!r}"):
+    with told(f"no model of pictures in {str(folder)!r}"), quietly():
         processor: Any = AutoImageProcessor.from_pretrained(str(folder), **local)
         model: Any = AutoModel.from_pretrained(str(folder), dtype=place.torch_dtype, **local)
     settled(model, place)

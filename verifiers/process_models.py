@@ -7,8 +7,7 @@ two classes is the sigmoid of the difference of their logits, so the three diffe
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -16,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, Qwen2Model
 from transformers.models.qwen2.modeling_qwen2 import Qwen2PreTrainedModel
-from transformers.utils import logging
 
 from noise_search.errors import UserError
 from noise_search.text import DATE, timeless
+from noise_search.verifiers.weights import quietly
 
 __all__ = [
     "Convention",
@@ -30,20 +29,6 @@ __all__ = [
     "TokenClassification",
     "quietly",
 ]
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """No bars and no reports while a model is loaded; put back as they were."""
-    shown, told = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(told)
-        if shown:
-            logging.enable_progress_bar()
 
 
 class Encoded(NamedTuple):

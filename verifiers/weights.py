@@ -31,6 +31,7 @@ __all__ = [
     "is_path",
     "needed",
     "on_disk",
+    "quietly",
     "read_state",
     "settled",
     "told",
@@ -197,6 +198,22 @@ def find_folder(published: Published, key: str, revision: str | None = None) -> 
             f"are not on the disk; noise-search prefetch '{key}' fetches them"
         )
     return folder
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """No bars and no reports while a model is loaded; put back as they were."""
+    from transformers.utils import logging
+
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if shown:
+            logging.enable_progress_bar()
 
 
 @contextmanager

@@ -145,3 +145,10 @@ def test_a_folder_of_another_kind_is_told_in_one_line(tmp_path: Path) -> None:
     ) as error:
         load(f"classifier:{tmp_path}#0")
     assert "\n" not in str(error.value)
+
+
+def test_nothing_is_shown_while_a_model_is_loaded(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    load(f"classifier:{folder}#0")
+    assert capfd.readouterr() == ("", "")

@@ -309,3 +309,10 @@ def test_it_cannot_be_an_evaluator(dino: Path) -> None:
         check_weights(load("shapes-clip"), [load(spec)])
     check_apart(spec, ["shapes-clip"])
     check_weights(load(spec), [load("shapes-clip")])
+
+
+def test_nothing_is_shown_while_a_model_is_loaded(
+    dino: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    load(f"self:dino(model={dino})")
+    assert capfd.readouterr() == ("", "")

@@ -340,3 +340,11 @@ def test_what_lacks_is_named(hps: Path, tmp_path: Path) -> None:
     write_hps(tmp_path, hps_state(), "HPS_v2.1_compressed.pt")
     with pytest.raises(UserError, match=r"name one of HPS_v2.1_compressed.pt, HPS_v2_compressed"):
         load(f"hps:{tmp_path}")
+
+
+def test_nothing_is_shown_while_models_are_loaded(
+    hps: Path, pick: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for spec in (f"hps:{hps}", f"pick:{pick}", f"clip:{pick}"):
+        load(spec)
+    assert capfd.readouterr() == ("", "")
