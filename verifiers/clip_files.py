@@ -85,7 +85,10 @@ def load_directory(folder: Path, place: Place, words: Path | None = None) -> Tow
     if not weights_in(folder):
         raise UserError(f"no weights (*.safetensors) in {str(folder)!r}")
 
-    with told(f"cannot load a CLIP model from {str(folder)!r}"), quietly():
+    import torch
+
+    what = f"cannot load a CLIP model from {str(folder)!r}"
+    with told(what), quietly(), torch.random.fork_rng(devices=[]):  # a fresh model draws weights
         if (folder / "open_clip_config.json").is_file():
             return _load_open_clip(folder, place)
         if (folder / "config.json").is_file():
@@ -194,6 +197,7 @@ def load_published(name: str, tag: str, place: Place) -> Towers:
         UserError: the model is unknown, or its weights are not in the local caches.
     """
     import open_clip
+    import torch
 
     config, source = _known(name, tag)
     weights = _cached_weights(source)
@@ -203,7 +207,7 @@ def load_published(name: str, tag: str, place: Place) -> Towers:
             f"noise-search prefetch clip:{name}/{tag} fetches them"
         )
     _need_text_config(config, name)
-    with told(f"cannot load {weights.name} of {name!r}"):
+    with told(f"cannot load {weights.name} of {name!r}"), torch.random.fork_rng(devices=[]):
         model, _, pixels = open_clip.create_model_and_transforms(
             name,
             pretrained=str(weights),

@@ -108,11 +108,12 @@ def load(file: Path, place: Place) -> Towers:
         UserError: the file is not what was published.
     """
     import open_clip
+    import torch
 
     state = read_state(file)
     beside = file.with_name(_CONFIG)
     own = beside.is_file()
-    with told(beside.name):
+    with told(beside.name), torch.random.fork_rng(devices=[]):  # a fresh model draws weights
         parts = json.loads(beside.read_bytes()) if own else {}
         config: Any = parts["model_cfg"] if own else open_clip.get_model_config(_MODEL)
         model: Any = open_clip.CLIP(**config)

@@ -348,3 +348,10 @@ def test_nothing_is_shown_while_models_are_loaded(
     for spec in (f"hps:{hps}", f"pick:{pick}", f"clip:{pick}"):
         load(spec)
     assert capfd.readouterr() == ("", "")
+
+
+def test_loading_draws_no_random_numbers_of_others(hps: Path, pick: Path) -> None:
+    before = torch.random.get_rng_state()
+    for spec in (f"hps:{hps}", f"pick:{pick}", "shapes-clip"):
+        load(spec)
+    assert torch.equal(torch.random.get_rng_state(), before)
