@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-TEXTS = [README, (ROOT / "docs/text.md").read_text(encoding="utf-8")]
+GUIDES = ("docs/text.md", "docs/verifiers.md")
+TEXTS = [README, *((ROOT / guide).read_text(encoding="utf-8") for guide in GUIDES)]
 PYTHON = [code for text in TEXTS for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
 COMMANDS = [
     line

@@ -68,6 +68,7 @@ def iqa(spec: Spec, models: Models, /, device: Device = None, batch: Width = 8) 
         needs=frozenset({"pixels"}),
         licence="PolyForm-Noncommercial-1.0.0 (pyiqa); weights have licences of their own",
         source="pyiqa",
+        costly=True,
     )
     return Pictures(metric.answers, str(spec), card)
 
