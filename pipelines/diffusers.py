@@ -37,7 +37,7 @@ from noise_search.samplers.path import Level
 __all__ = ["DiffusersPipeline"]
 
 T = TypeVar("T")
-_NOISE_BYTES = 256 << 20
+_NOISE_BYTES = 16 << 20
 
 
 class DiffusersPipeline(Staged[Tensor]):

@@ -35,15 +35,16 @@ class States:
 
     Args:
         folder: where to keep one safetensors file a batch; None keeps states in memory alone.
-        memory: bytes kept in memory.
+        memory: bytes kept in memory; by default 256 MiB, or 16 MiB beside a folder.
         disk: bytes kept in the folder, by all processes together.
     """
 
     def __init__(
-        self, folder: Path | None = None, *, memory: int = 256 << 20, disk: int = 8 << 30
+        self, folder: Path | None = None, *, memory: int | None = None, disk: int = 8 << 30
     ) -> None:
         self.folder = folder
-        self._memory = memory
+        usual = 256 << 20 if folder is None else 16 << 20
+        self._memory = usual if memory is None else memory
         self._disk = disk
         self._kept: OrderedDict[Name, State] = OrderedDict()
         self._bytes = 0

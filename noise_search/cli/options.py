@@ -102,7 +102,7 @@ Budget = Annotated[
         "--budget",
         "LIMITS",
         SEARCH,
-        "What each prompt may spend, as in 640nfe+90s, 2ktok, 100jcalls+5usd. Default: the model's own.",
+        "What each prompt may spend: 640nfe+90s, 2ktok, 100jcalls+5usd. Default: the model's own.",
     ),
 ]
 Seed = Annotated[
