@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
@@ -276,8 +276,9 @@ def _same_identity(path: Path, was: Json, now: Json) -> None:
             continue
         what = key
         if isinstance(old, dict) and isinstance(new, dict):
-            name = next(name for name in [*old, *new] if old.get(name) != new.get(name))
-            what, old, new = f"{key} {name}", old.get(name), new.get(name)
+            one, other = cast("dict[str, object]", old), cast("dict[str, object]", new)
+            name = next(name for name in [*one, *other] if one.get(name) != other.get(name))
+            what, old, new = f"{key} {name}", one.get(name), other.get(name)
         gone, come = _apart(str(old), str(new))
         raise UserError(
             f"{path.parent} was begun with another {what}: {gone}, not {come}; "

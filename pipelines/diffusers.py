@@ -23,12 +23,14 @@ from noise_search.pipelines.calls import check_call, denoisers, labelled
 from noise_search.pipelines.driver import Driver
 from noise_search.pipelines.embeddings import Apart
 from noise_search.pipelines.fingerprint import fingerprint
+from noise_search.pipelines.previews import decoder_of
 from noise_search.pipelines.rows import alike, as_bytes, by_prompt, copied, like, problem_of
 from noise_search.pipelines.schedules import draws_noise
 from noise_search.pipelines.signatures import signature_of
 from noise_search.pipelines.slices import Slice, Wanted, left
 from noise_search.pipelines.solvers import MEMORY, Solver, joined, rows_of
 from noise_search.pipelines.stages import Row, Staged, Stretch, Walk, Walked
+from noise_search.pipelines.standins import in_place
 from noise_search.pipelines.states import Framework, State, States
 from noise_search.pipelines.survey import ROWS, Plan
 from noise_search.problem import Ask, Prompt
@@ -54,6 +56,7 @@ class DiffusersPipeline(Staged[Tensor]):
         eta: how random a step is; see `ddim_step`.
         states: where latents are kept.
         fast: do not pad short batches.
+        preview: how partial samples are shown, as in "taesd" or "half"; None is its own decoder.
 
     Attributes:
         rate: frames a second, where it makes videos.
@@ -74,6 +77,7 @@ class DiffusersPipeline(Staged[Tensor]):
         eta: float = 0.0,
         states: States | None = None,
         fast: bool = False,
+        preview: str | None = None,
     ) -> None:
         self.pipe = pipe
         self.arguments = dict(arguments or {})
@@ -86,6 +90,9 @@ class DiffusersPipeline(Staged[Tensor]):
         )
         self.most_steps = int(pipe.scheduler.config.get("num_train_timesteps", 1000))
         # Two rows at least tell what an answer holds for each prompt from what it holds once.
+        self._decoder, self._preview = (
+            (None, None) if preview is None else decoder_of(preview, pipe)
+        )
         self._driver = Driver(pipe, self.arguments, copies=2 if fast else width)
         self._plans: dict[tuple[int, bool], Plan] = {}
         self._solvers: dict[int, Solver] = {}
@@ -125,6 +132,7 @@ class DiffusersPipeline(Staged[Tensor]):
             "width": self.width,
             "fast": self.fast,
             "eta": self.eta,
+            **({} if self._preview is None else {"preview": self._preview}),
             "arguments": {
                 key: recorded(value, key) for key, value in sorted(self.arguments.items())
             },
@@ -150,8 +158,8 @@ class DiffusersPipeline(Staged[Tensor]):
     def _each(self, plan: Plan, stretch: Stretch) -> Cost:
         """What a row costs."""
         first, _, end = plan.span(stretch.begin, stretch.until, stretch.ahead, stretch.shown)
-        decodes = int(self.decoder and stretch.shown)
-        return Cost(end - first, sum(plan.rows[first:end]), decodes=decodes)
+        shown = stretch.showing(self.decoder, self._decoder is not None)
+        return Cost(end - first, sum(plan.rows[first:end])) + shown
 
     def _check(self, plan: Plan, stretch: Stretch, rewound: bool) -> None:
         """Refuse what a pipeline cannot do before anything is spent."""
@@ -254,7 +262,8 @@ class DiffusersPipeline(Staged[Tensor]):
         plan = self._plan(stretch.steps, rows[0].prompt)
         first, kept, end = plan.span(stretch.begin, stretch.until, stretch.ahead, stretch.shown)
         batch = self._padded(list(rows))
-        inline = stretch.shown and self._decodes >= len(batch)
+        cheap = None if stretch.finishes else self._decoder
+        inline = stretch.shown and self._decodes >= len(batch) and cheap is None
         wanted = Wanted(first, kept, end, inline, stretch.finishes, self.eta, self.stochastic)
         x, memory = self._batch(batch, plan)
 
@@ -277,15 +286,15 @@ class DiffusersPipeline(Staged[Tensor]):
                 raise _Full(Cost(part.rows, part.rows)) from None
             self._decodes = max(1, (min(self._decodes, len(batch)) + 1) // 2)
         if stretch.shown and shown is None:
-            shown = self._decoded(part, prompts)
+            shown = self._decoded(part, prompts, cheap)
         each = self._each(plan, stretch)
         results = self._results(part, shown, len(batch), len(rows), stretch)
         return Walk(results, each, Cost(len(batch) if part.beside else 0, part.beside))
 
     def _decoded(
-        self, done: Slice, prompts: Sequence[Prompt]
+        self, done: Slice, prompts: Sequence[Prompt], decoder: Any
     ) -> tuple[NDArray[Any], list[str | None]]:
-        """The pictures of latents that a whole batch had no memory to decode."""
+        """The pictures of latents, as many at a time as there is memory to decode."""
         plan, count = done.plan, len(prompts)
         latents = rows_of(done.seen, count)
         pictures: list[NDArray[Any]] = []
@@ -294,7 +303,7 @@ class DiffusersPipeline(Staged[Tensor]):
             now = slice(len(pictures), len(pictures) + self._decodes)
             x = joined(latents[now], plan.copies)
             try:
-                found = self._show(x, plan, prompts[now])
+                found = self._show(x, plan, prompts[now], decoder)
             except Exception as error:
                 if not out_of_memory(error):
                     raise
@@ -309,13 +318,14 @@ class DiffusersPipeline(Staged[Tensor]):
         return np.stack(same), problems
 
     def _show(
-        self, x: Tensor, plan: Plan, prompts: Sequence[Prompt]
+        self, x: Tensor, plan: Plan, prompts: Sequence[Prompt], decoder: Any = None
     ) -> tuple[NDArray[Any], list[str | None]]:
-        """The pipeline's own last part, on latents."""
+        """The pipeline's own last part, on latents; another decoder may stand for its own."""
         last = len(plan.loop.times)
         wanted = Wanted(last, last, last, True, True)
         part = Slice(Solver(self.pipe.scheduler), plan, wanted, x, {}, lambda _, like: like)
-        shown = self._driver.call(part, prompts)
+        with in_place(self.pipe, **({} if decoder is None else {"vae": decoder})):
+            shown = self._driver.call(part, prompts)
         if shown is None:
             raise RuntimeError("the pipeline has returned no picture")
         return shown

@@ -19,7 +19,7 @@ from noise_search.problem import Pipeline
 from noise_search.registry import names
 from noise_search.specs import Spec, parse
 
-__all__ = ["HUB", "check_files", "diffusers", "index_of", "model_spec", "snapshot"]
+__all__ = ["HUB", "check_files", "diffusers", "index_of", "model_spec", "place_of", "snapshot"]
 
 HUB = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 """How a model of the hub is named."""
@@ -67,7 +67,7 @@ def model_spec(text: str) -> str:
     if head.partition(":")[0] in known or not _is_place(head):
         return text
     target = parse(f"diffusers:{text.strip()}").target or head
-    folder = _folder(target) if _is_path(head) else snapshot(target, None)
+    folder = place_of(target, None)
     if (folder / INDEX).is_file():
         return f"diffusers:{text.strip()}"
     if (folder / CONFIG).is_file():
@@ -100,6 +100,16 @@ def _folder(target: str) -> Path:
         return Path(target)
 
 
+def place_of(target: str, revision: str | None) -> Path:
+    """The folder of a target: a path, or where the hub's cache holds a model of that name.
+
+    Raises:
+        UserError: it is a name of the hub that the cache does not hold.
+    """
+    hub = not _is_path(target) and HUB.fullmatch(target)
+    return snapshot(target, revision) if hub else _folder(target)
+
+
 def snapshot(name: str, revision: str | None) -> Path:
     """Where the hub's cache holds a model.
 
@@ -128,9 +138,7 @@ def index_of(spec: Spec) -> Index:
     """
     if spec.target is None or spec.part is not None or spec.items:
         raise UserError(f"model {spec}: name a folder or a model of the hub, diffusers:./folder")
-    hub = not _is_path(spec.target) and HUB.fullmatch(spec.target)
-    revision = spec.options.get("revision")
-    folder = snapshot(spec.target, revision) if hub else _folder(spec.target)
+    folder = place_of(spec.target, spec.options.get("revision"))
     record = _read_json(spec, folder / INDEX)
     kind, rest = record.get("_class_name"), {k: v for k, v in record.items() if k[:1] != "_"}
     pairs = {k: v for k, v in rest.items() if isinstance(v, list) and len(v) == 2 and all(v)}

@@ -112,7 +112,8 @@ def defaults_of(pipe: Any) -> Defaults:
     if loaded(pipe) is not None:
         return _WRITES
     found = signature_of(type(pipe))
-    if not found.takes("num_inference_steps"):
+    steps = "num_inference_steps" in found.parameters
+    if not steps and not (found.open and hasattr(pipe, "scheduler")):
         kind = type(pipe).__name__
         raise UserError(
             f"pipe: {kind} is no diffusers pipeline and no pair of language model and tokenizer"
@@ -202,6 +203,7 @@ def price_only(
     guidance_scale: float | None = None,
     eta: float = 0.0,
     writing: TextOptions | None = None,
+    preview: str | None = None,
 ) -> PicturePrices | TextPrices:
     """The prices of a model spec; neither torch nor weights are loaded.
 
@@ -216,7 +218,9 @@ def price_only(
     scale = usual.guidance_scale if guidance_scale is None else guidance_scale
     # rows that the denoiser of any pipeline is given are counted when it is called
     guided = (scale or 0.0) > 1.0 and check_name("model", text).name != "diffusers"
-    return PicturePrices(guided=guided, decoder=usual.decoder, stochastic=eta > 0.0)
+    return PicturePrices(
+        guided=guided, decoder=usual.decoder, stochastic=eta > 0.0, cheap=preview is not None
+    )
 
 
 def gaussian(
@@ -330,6 +334,7 @@ def wrap(pipe: Any, options: Options) -> Pipeline:
         eta=options.eta,
         states=options.states,
         fast=options.fast,
+        preview=options.preview,
     )
 
 

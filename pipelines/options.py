@@ -33,6 +33,7 @@ class Options:
         offload: what leaves the device while it is not used: whole models, or their parts.
         fast: do not pad short batches; results then depend on the batch in their last bits.
         arguments: further keywords of the pipeline's call.
+        preview: how partial samples are shown; None is the model's own decoder.
         trust_remote_code: whether code that lies with a model may run.
         text: how texts are written, where the model writes.
     """
@@ -49,6 +50,7 @@ class Options:
     offload: Offload | None = None
     fast: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    preview: str | None = None
     trust_remote_code: bool = False
     text: TextOptions = field(default_factory=TextOptions)
 

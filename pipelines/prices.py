@@ -32,19 +32,23 @@ class PicturePrices(_Prices):
         guided: whether the denoiser is given two rows an evaluation.
         decoder: whether a decoder turns latents into pixels.
         stochastic: whether a transition between stages draws noise.
+        cheap: whether partial samples are shown by a cheaper decoder.
     """
 
     medium = LATENTS
     most_steps = 1000
 
-    def __init__(self, *, guided: bool, decoder: bool, stochastic: bool) -> None:
+    def __init__(
+        self, *, guided: bool, decoder: bool, stochastic: bool, cheap: bool = False
+    ) -> None:
         self.guided = guided
         self.decoder = decoder
+        self.cheap = cheap
         self.stochastic = stochastic
 
     def price(self, ask: Ask) -> Cost:
         """The price the real pipeline has."""
-        return price(ask, self.guided, self.decoder)
+        return price(ask, self.guided, self.decoder, self.cheap)
 
     def lane(self, ask: Ask) -> Hashable:
         """The lane the real pipeline has."""

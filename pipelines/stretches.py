@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from noise_search.budget import Cost
+from noise_search.budget import ZERO, Cost
 from noise_search.problem import Ask
 
 __all__ = ["Stretch", "price"]
@@ -63,16 +63,23 @@ class Stretch:
         """Whether the rows come to the end of their paths."""
         return self.until == self.steps
 
+    def showing(self, decoder: bool, cheap: bool) -> Cost:
+        """What it costs to show a row at its end; see `price`."""
+        if not (decoder and self.shown):
+            return ZERO
+        return Cost(previews=1) if cheap and not self.finishes else Cost(decodes=1)
 
-def price(ask: Ask, guided: bool, decoder: bool) -> Cost:
+
+def price(ask: Ask, guided: bool, decoder: bool, cheap: bool = False) -> Cost:
     """What playing an ask costs, without its verifier.
 
     Args:
         ask: the ask.
         guided: whether the denoiser is given two rows an evaluation (classifier-free guidance).
         decoder: whether a decoder turns latents into pixels.
+        cheap: whether a cheaper one does where samples are partial.
     """
     stretch = Stretch.of(ask)
     nfe = stretch.evaluations
-    shown = sum(part.shown for part in stretch.parts)
-    return Cost(nfe, nfe * (1 + guided), decodes=shown * decoder)
+    shown = sum((part.showing(decoder, cheap) for part in stretch.parts), ZERO)
+    return Cost(nfe, nfe * (1 + guided)) + shown

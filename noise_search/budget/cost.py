@@ -18,6 +18,7 @@ class Cost:
         nfe: denoiser evaluations of one latent; a guided (CFG) pair is one.
         forwards: rows the denoiser was really given; a guided pair is two.
         decodes: latents turned into pixels by a decoder.
+        previews: latents turned into pixels by a cheaper one, or at a lower resolution.
         verifier_calls: samples a verifier scored.
         tokens_in: tokens read by a language model.
         tokens_out: tokens written by a language model.
@@ -31,6 +32,7 @@ class Cost:
     nfe: int = 0
     forwards: int = 0
     decodes: int = 0
+    previews: int = 0
     verifier_calls: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
@@ -84,6 +86,7 @@ SPOKEN: Mapping[str, str] = {
     "nfe": "NFE",
     "forwards": "forwards",
     "decodes": "decodes",
+    "previews": "cheap previews",
     "verifier_calls": "verifier calls",
     "tokens_in": "tokens read",
     "tokens_out": "tokens written",

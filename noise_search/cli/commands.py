@@ -151,6 +151,8 @@ def _unknown(settings: Settings) -> tuple[str, ...]:
 
     if defaults(settings.model).medium.answers:
         return ("tokens_in",)
+    if settings.model.startswith("diffusers:"):
+        return ("forwards",)  # rows are counted at its denoiser
     if defaults(settings.model) != Defaults() or settings.guidance_scale is not None:
         return ()
     return ("forwards", "decodes")

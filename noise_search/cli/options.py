@@ -209,6 +209,15 @@ Offload = Annotated[
     str | None,
     _flag("--offload", "WHAT", RUN, "What leaves the device while idle: model or sequential."),
 ]
+Preview = Annotated[
+    str | None,
+    _flag(
+        "--preview",
+        "HOW",
+        SAMPLER,
+        "Show partial samples cheaply: half, quarter, taesd or taesd:DIR.",
+    ),
+]
 TrustRemoteCode = Annotated[
     bool,
     _flag("--trust-remote-code", " ", RUN, "Let code that lies with the model run."),

@@ -100,10 +100,14 @@ def complete(settings: Settings, pipe: object = None) -> Settings:
         UserError: the model is unknown, or the settings contradict each other.
     """
     from noise_search.pipelines.loading import check_arguments, defaults, defaults_of
+    from noise_search.pipelines.previews import check_preview
 
     own = defaults(settings.model) if pipe is None else defaults_of(pipe)
     _check_medium(settings, own.medium)
     check_arguments(settings.model if pipe is None else pipe, settings.pipeline)
+    check_preview(settings.preview)
+    if settings.preview is not None and not own.decoder:
+        raise UserError(f"preview: {settings.model} decodes nothing; leave it out")
     steps = settings.steps or own.steps
     search_steps = settings.search_steps or steps
     if search_steps > steps:
@@ -186,6 +190,7 @@ def options_of(
         dtype=settings.dtype,
         device=settings.device,
         offload=settings.offload,
+        preview=settings.preview,
         threads=settings.threads,
         fast=settings.fast,
         arguments=live(settings.pipeline) if arguments is None else arguments,

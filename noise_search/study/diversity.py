@@ -64,7 +64,7 @@ class Eye:
 
     def diversity(self, vectors: Sequence[Vector | None]) -> float | None:
         """The mean distance of two samples; None of fewer than two."""
-        known = [vector for vector in vectors if vector is not None]
+        known: list[Vector] = [vector for vector in vectors if vector is not None]
         found = [self._distance(one, other) for one, other in combinations(known, 2)]
         return fsum(found) / len(found) if found else None
 

@@ -31,7 +31,7 @@ REHEARSED = 16
 """Samples after which a search that had nothing to object to will have nothing later."""
 BYTES_OF_CANDIDATE = 900
 """In the journal and in `candidates.jsonl` together, as measured."""
-BOUNDABLE = ("nfe", "forwards", "decodes", "verifier_calls", "tokens_out")
+BOUNDABLE = ("nfe", "forwards", "decodes", "previews", "verifier_calls", "tokens_out")
 """What is priced before anything is played."""
 JUDGING = ("judge_calls", "judge_tokens", "micro_usd")
 """What a judge spends: known as the most that a look can cost, and in truth mostly far less."""
@@ -323,6 +323,7 @@ def price_of(settings: Settings) -> Pricer:
         guidance_scale=settings.guidance_scale,
         eta=settings.eta,
         writing=writing_of(settings),
+        preview=settings.preview,
     )
     moving = signature(settings.model).video
     if settings.verifier is None:

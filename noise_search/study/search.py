@@ -66,6 +66,7 @@ class Options(TypedDict, total=False):
         threads: of this process.
         fast: leave short batches short: faster, and bits may differ from run to run.
         metadata: write recipe and scores into the PNG files.
+        preview: how partial samples are shown: "half", "quarter", "taesd" or "taesd:FOLDER".
         offload: what waits in the host's memory, where the model is a spec.
         trust_remote_code: whether code that lies with a model may run, where it is a spec.
         pipeline: further arguments of the pipeline's call.
@@ -101,6 +102,7 @@ class Options(TypedDict, total=False):
     fast: bool
     metadata: bool
     offload: Literal["model", "sequential"] | None
+    preview: str | None
     trust_remote_code: bool
     pipeline: Mapping[str, object]
     negative_prompt: str | None
@@ -207,10 +209,12 @@ def _named(asked: Sequence[Asked], negative: str | None) -> list[Prompt]:
 
 def _class_of(pipe: object) -> str:
     """The class of a pipeline, or of the model of a pair."""
-    held = pipe
-    if isinstance(pipe, tuple) and pipe:
-        held = cast("tuple[object, ...]", pipe)[0]
-    return type(held).__name__
+    return type(_first(pipe)).__name__
+
+
+def _first(pipe: object) -> object:
+    """A pipeline itself, or the model of a pair."""
+    return cast("tuple[object, ...]", pipe)[0] if isinstance(pipe, tuple) and pipe else pipe
 
 
 def _settings(pipe: object, options: Options) -> tuple[Settings, dict[str, Any]]:
@@ -284,7 +288,7 @@ def _bench(pipe: object, made: Making, settings: Settings, options: Options) -> 
 
 def _device_of(pipe: object) -> str | None:
     """Where a loaded pipeline runs, or the model of a pair; None where the settings say it."""
-    held = cast("tuple[object, ...]", pipe)[0] if isinstance(pipe, tuple) and pipe else pipe
+    held = _first(pipe)
     # what is offloaded rests elsewhere than it runs
     found = getattr(held, "_execution_device", None) or getattr(held, "device", None)
     return None if found is None else str(found)

@@ -27,12 +27,12 @@ from noise_search.study.files import read_bytes
 
 M = TypeVar("M", bound=BaseModel)
 
-OF_PICTURES = ("search_steps", "guidance_scale", "offload")
+OF_PICTURES = ("search_steps", "guidance_scale", "offload", "preview")
 """Settings that only denoising has,"""
 OF_TEXTS = ("temperature", "top_p", "max_tokens", "step_tokens", "split", "answers", "system")
 """and that only writing has."""
 
-UNSAID: Mapping[str, object] = {"pipeline": {}, "offload": None}
+UNSAID: Mapping[str, object] = {"pipeline": {}, "offload": None, "preview": None}
 """Settings that are left out of records where they are as they always were."""
 BY_HAND = ("trust_remote_code",)
 """Settings that neither a file nor a record may give."""
@@ -76,6 +76,8 @@ class Settings(BaseModel):
         answers: how the answer of a text is found.
         system: the system's line of a chat.
         pipeline: further arguments of the pipeline's call, as they stand in a record.
+        preview: how partial samples are shown: "half", "quarter", "taesd" or "taesd:FOLDER"; None
+            is by the model's own decoder.
         offload: what waits in the host's memory while it is not used: "model" or "sequential".
         trust_remote_code: whether code that lies with a model may run; no record holds it.
         cache: whether scores of costly verifiers are kept in the user's cache, and found there; the
@@ -110,6 +112,7 @@ class Settings(BaseModel):
     system: str | None = Field(None, min_length=1, max_length=20_000)
     pipeline: Mapping[str, Json] = Field(default_factory=dict[str, Json])
     offload: Literal["model", "sequential"] | None = None
+    preview: str | None = Field(None, min_length=1, max_length=1000)
     trust_remote_code: bool = Field(False, exclude=True)
     cache: bool = Field(True, exclude=True)
 

@@ -100,8 +100,9 @@ def mp4(frames: Any, rate: float) -> bytes:
     even = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     codec = next(name for name in _CODECS if name in av.codecs_available)
     buffer = io.BytesIO()
+    film: Any
     with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as film:
-        stream: Any = film.add_stream(codec, rate=Fraction(rate).limit_denominator(1001))
+        stream = film.add_stream(codec, rate=Fraction(rate).limit_denominator(1001))
         stream.height, stream.width = even.shape[1:3]
         stream.pix_fmt = "yuv420p"
         stream.thread_count = 1  # slices of several threads would be other bytes

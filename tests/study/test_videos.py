@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -54,9 +55,9 @@ def moving(frames: int, height: int, width: int) -> Any:
 
 
 def frames_in(film: bytes | Path) -> tuple[Any, float]:
-    import io
-
-    with av.open(io.BytesIO(film) if isinstance(film, bytes) else str(film)) as container:
+    source = io.BytesIO(film) if isinstance(film, bytes) else str(film)
+    container: Any
+    with av.open(source) as container:
         stream = container.streams.video[0]
         frames = [f.to_ndarray(format="rgb24") for f in container.decode(stream)]
         return np.stack(frames), float(stream.average_rate)
