@@ -90,9 +90,10 @@ class DiffusersPipeline(Staged[Tensor]):
         )
         self.most_steps = int(pipe.scheduler.config.get("num_train_timesteps", 1000))
         # Two rows at least tell what an answer holds for each prompt from what it holds once.
-        self._decoder, self._preview = (
-            (None, None) if preview is None else decoder_of(preview, pipe)
-        )
+        self._decoder: Any = None
+        self._preview: str | None = None
+        if preview is not None:
+            self._decoder, self._preview = decoder_of(preview, pipe)
         self._driver = Driver(pipe, self.arguments, copies=2 if fast else width)
         self._plans: dict[tuple[int, bool], Plan] = {}
         self._solvers: dict[int, Solver] = {}

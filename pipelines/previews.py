@@ -1,7 +1,7 @@
 """Cheaper pictures of partial samples: by a tiny autoencoder, or at a lower resolution.
 
-A preview is the x0-prediction of a stage. The pipeline's own last part shows it, with another decoder
-in the place of its own; finished samples are always shown by the pipeline's own.
+A preview is the x0-prediction of a stage. The pipeline's own last part shows it, with another
+decoder in the place of its own; finished samples are always shown by the pipeline's own.
 """
 
 from __future__ import annotations

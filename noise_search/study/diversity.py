@@ -65,14 +65,16 @@ class Eye:
     def diversity(self, vectors: Sequence[Vector | None]) -> float | None:
         """The mean distance of two samples; None of fewer than two."""
         known: list[Vector] = [vector for vector in vectors if vector is not None]
-        found = [self._distance(one, other) for one, other in combinations(known, 2)]
+        pairs: list[tuple[Vector, Vector]] = list(combinations(known, 2))
+        found = [self._distance(one, other) for one, other in pairs]
         return fsum(found) / len(found) if found else None
 
     def _distance(self, one: Vector, other: Vector) -> float:
         import numpy as np
 
         if self.features is None or one.shape != other.shape:
-            return float(np.sqrt(np.mean((one - other) ** 2)))
+            apart: NDArray[np.float64] = one - other
+            return float(np.sqrt(np.mean(apart**2)))
         norms = float(np.linalg.norm(one) * np.linalg.norm(other))
         return 1.0 - float((one * other).sum()) / max(norms, 1e-12)
 

@@ -214,7 +214,9 @@ def _class_of(pipe: object) -> str:
 
 def _first(pipe: object) -> object:
     """A pipeline itself, or the model of a pair."""
-    return cast("tuple[object, ...]", pipe)[0] if isinstance(pipe, tuple) and pipe else pipe
+    if isinstance(pipe, tuple) and pipe:
+        return cast("tuple[object, ...]", pipe)[0]
+    return cast("object", pipe)
 
 
 def _settings(pipe: object, options: Options) -> tuple[Settings, dict[str, Any]]:

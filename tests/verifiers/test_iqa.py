@@ -46,7 +46,7 @@ def scores(spec: str, samples: list[Sample]) -> list[float]:
 @pytest.fixture
 def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache of weights."""
-    from pyiqa.utils import download_util
+    from pyiqa.utils import download_util  # pyright: ignore[reportMissingImports] - an extra
 
     monkeypatch.setattr(download_util, "DEFAULT_CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path / "cache"
@@ -57,7 +57,7 @@ class TestWithPyiqa:
 
     @pytest.mark.parametrize("name", ["entropy", "piqe"])
     def test_a_score_is_the_metric_such_that_higher_is_better(self, name: str) -> None:
-        import pyiqa
+        import pyiqa  # pyright: ignore[reportMissingImports] - an extra
 
         samples = [sample(seed) for seed in range(3)]
         pixels = np.stack([np.asarray(s.pixels) for s in samples])
@@ -182,6 +182,6 @@ class _Canary:
 
 def _urls(name: str) -> list[str]:
     """The files that a metric looks for."""
-    from pyiqa.archs.musiq_arch import default_model_urls
+    from pyiqa.archs.musiq_arch import default_model_urls  # pyright: ignore[reportMissingImports] - an extra
 
     return [url.rpartition("/")[2] for url in default_model_urls.values()]
