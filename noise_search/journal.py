@@ -271,17 +271,15 @@ def _same_run(path: Path, record: Json, run: Json) -> None:
 
 def _same_identity(path: Path, was: Json, now: Json) -> None:
     for key in [*was, *now]:
-        old, new = cast("tuple[object, object]", (was.get(key), now.get(key)))
+        old, new = was.get(key), now.get(key)
         if old == new:
             continue
-        what = key
+        what, (gone, come) = key, _apart(str(old), str(new))
         if isinstance(old, dict) and isinstance(new, dict):
             one, other = cast("dict[str, object]", old), cast("dict[str, object]", new)
             name = next(name for name in [*one, *other] if one.get(name) != other.get(name))
             what = f"{key} {name}"
             gone, come = _apart(str(one.get(name)), str(other.get(name)))
-        else:
-            gone, come = _apart(str(old), str(new))
         raise UserError(
             f"{path.parent} was begun with another {what}: {gone}, not {come}; "
             "choose another folder"

@@ -214,9 +214,8 @@ def _class_of(pipe: object) -> str:
 
 def _first(pipe: object) -> object:
     """A pipeline itself, or the model of a pair."""
-    if isinstance(pipe, tuple) and pipe:
-        return cast("tuple[object, ...]", pipe)[0]
-    return cast("object", pipe)
+    pair = cast("tuple[object, ...]", pipe) if isinstance(pipe, tuple) else ()
+    return pair[0] if pair else pipe
 
 
 def _settings(pipe: object, options: Options) -> tuple[Settings, dict[str, Any]]:
