@@ -214,8 +214,10 @@ def _class_of(pipe: object) -> str:
 
 def _first(pipe: object) -> object:
     """A pipeline itself, or the model of a pair."""
-    pair = cast("tuple[object, ...]", pipe) if isinstance(pipe, tuple) else ()
-    return pair[0] if pair else pipe
+    held = pipe
+    if isinstance(pipe, tuple) and pipe:
+        held = cast("tuple[object, ...]", pipe)[0]
+    return held
 
 
 def _settings(pipe: object, options: Options) -> tuple[Settings, dict[str, Any]]:
