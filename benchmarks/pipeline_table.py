@@ -89,7 +89,7 @@ def prompt(kind: Kind) -> Prompt:
 def plain(kind: Kind, pipe: Any, play: Player) -> str:
     """How far a whole path is from a plain call with the same seed."""
     if play.pipeline.stochastic or "image" in kind.arguments:
-        return "other noises are named"
+        return "not compared"
     alone, text = player(pipe, kind, 1, fast=True), kind.prompts[0]
     made = alone.one(Start(Gaussian(7)), prompt(kind))
     what = {"class_labels": [int(text)]} if text.isdigit() else {"prompt": [text]}

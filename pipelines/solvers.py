@@ -96,6 +96,8 @@ class Solver:
         if hasattr(self.inner, "scale_model_input"):
             self.inner.scale_model_input(x, times[index])
         given: dict[str, Any] = {"model_output": out, "timestep": times[index], "sample": x}
+        if self.takes_eta:
+            given["eta"] = 0.0  # how random a step is, is the search's to say
         if self.takes_earlier:
             given["old_pred_original_sample"] = earlier
             given["timestep_back"] = times[index - 1] if index else None

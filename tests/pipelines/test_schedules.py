@@ -57,7 +57,7 @@ KNOWN_PATHS: list[tuple[str, Setting, Setting, bool]] = [
     ("LMSDiscreteScheduler", {}, {}, False),
     ("KDPM2AncestralDiscreteScheduler", {}, {}, True),
     ("LCMScheduler", {}, {}, True),
-    ("TCDScheduler", {}, {}, True),
+    ("TCDScheduler", {}, {}, False),  # it takes eta, which is the search's to say
     ("FlowMatchEulerDiscreteScheduler", {}, {}, False),
     ("FlowMatchEulerDiscreteScheduler", {"stochastic_sampling": True}, {}, True),
     ("FlowMatchEulerDiscreteScheduler", {"use_dynamic_shifting": True}, {"mu": 0.7}, False),
