@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,11 @@ def _tokenizer(marks: list[str], template: str, words: list[str]) -> Any:
     return made
 
 
-def _shaken(model: Any) -> Any:
-    """A model whose weights are random and not small, so that it has opinions."""
+def _shaken(make: Callable[[], Any]) -> Any:
+    """A model whose weights are random and not small, so that it has opinions; always the same."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = make()
     draw = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight in model.parameters():
@@ -113,7 +116,7 @@ def write_llava(folder: Path, answers: Sequence[str] = ()) -> Path:
         num_additional_image_tokens=1,
         chat_template=LLAVA,
     )
-    model = _shaken(library.LlavaForConditionalGeneration(config))
+    model = _shaken(lambda: library.LlavaForConditionalGeneration(config))
     if answers:
         with torch.no_grad():
             model.lm_head.weight[:plain] = 0  # one of the answers is above
@@ -173,7 +176,9 @@ def write_qwen(folder: Path) -> Path:
         video_processor=library.Qwen2VLVideoProcessor(patch_size=PATCH),
         chat_template=QWEN,
     )
-    return _saved(_shaken(library.Qwen2VLForConditionalGeneration(config)), processor, folder)
+    return _saved(
+        _shaken(lambda: library.Qwen2VLForConditionalGeneration(config)), processor, folder
+    )
 
 
 def _saved(model: Any, processor: Any, folder: Path) -> Path:
