@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from common import save
 
+from noise_search.ask import Prompt
 from noise_search.journal import Journal
 from noise_search.noise import Book
-from noise_search.problem import Prompt
 from noise_search.run import Job
 from noise_search.study.bench import Bench, build, complete
 from noise_search.study.generate import drive, plan_of

@@ -18,11 +18,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkpoints of the tests
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError
 from noise_search.moves import Continue, Start
 from noise_search.noise import Book, Gaussian
 from noise_search.pipelines.diffusers import DiffusersPipeline
-from noise_search.problem import Prompt
 from tests.pipelines.playing import Made, Player
 from tests.pipelines.zoo import KINDS, Kind, load
 

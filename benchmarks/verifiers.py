@@ -26,7 +26,8 @@ from common import save
 from PIL import Image
 from safetensors.torch import save_file
 
-from noise_search.problem import Prompt, Sample
+from noise_search.ask import Prompt
+from noise_search.problem import Sample
 from noise_search.verifiers.loading import load
 from noise_search.verifiers.models import Models
 

@@ -10,11 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from noise_search.ask import Prompt
     from noise_search.candidate import Candidate
     from noise_search.errors import UserError
     from noise_search.moves import END, Continue, Move, Plan, Search, Spent, Start
     from noise_search.noise import Gaussian, Neighbor, Recipe, Revision, Splice, Tokens
-    from noise_search.problem import Pipeline, Prompt, Sample, Score, Verifier
+    from noise_search.problem import Pipeline, Sample, Score, Verifier
     from noise_search.study.prompts import read_prompts
     from noise_search.study.reproduce import Reproduction, reproduce
     from noise_search.study.result import Result
@@ -35,7 +36,7 @@ _HOMES = {
     "Neighbor": "noise",
     "Pipeline": "problem",
     "Plan": "moves",
-    "Prompt": "problem",
+    "Prompt": "ask",
     "Recipe": "noise",
     "Reproduction": "study.reproduce",
     "Result": "study.result",

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Protocol
 
+from noise_search.ask import Ask, Prompt
 from noise_search.budget import ZERO, Cost, Ledger, Limits, Purse
 from noise_search.candidate import Candidate
 from noise_search.errors import Stop, UserError
 from noise_search.moves import Continue, Move, Plan, Search, Spent
 from noise_search.noise import Book, Name
-from noise_search.problem import Ask, Batch, Problem, Prompt
+from noise_search.problem import Batch, Problem
 from noise_search.ranking import Ranking, top
 from noise_search.spend import within
 from noise_search.task import Conversation, Task

@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from noise_search.ask import Ask, Prompt, resolve
 from noise_search.budget import ZERO, Cost, Ledger, Reserve
 from noise_search.candidate import Candidate
 from noise_search.errors import UserError
 from noise_search.moves import Continue, Move
 from noise_search.noise import Medium, Name, Recipe, Revision, Splice, seed_from
-from noise_search.problem import Ask, Problem, Prompt, resolve
+from noise_search.problem import Problem
 from noise_search.ranking import Final, Ranking, Vote, top, voting
 
 

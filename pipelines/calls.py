@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError, nearest
 from noise_search.pipelines.signatures import signature_of
-from noise_search.problem import Prompt
 
 __all__ = ["arguments_of", "check_call", "denoisers", "labelled", "pictures_of"]
 

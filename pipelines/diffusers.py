@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from noise_search.ask import Ask, Prompt
 from noise_search.budget import ZERO, Cost
 from noise_search.errors import UserError, out_of_memory
 from noise_search.noise import Book, Name, Tensors
@@ -33,7 +34,6 @@ from noise_search.pipelines.stages import Row, Staged, Stretch, Walk, Walked
 from noise_search.pipelines.standins import in_place
 from noise_search.pipelines.states import Framework, State, States
 from noise_search.pipelines.survey import ROWS, Plan
-from noise_search.problem import Ask, Prompt
 from noise_search.samplers.path import Level
 
 __all__ = ["DiffusersPipeline"]

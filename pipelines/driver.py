@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError, out_of_memory
 from noise_search.pipelines.calls import arguments_of, denoisers, pictures_of
 from noise_search.pipelines.draws import Draw, drawing, invoked
@@ -21,7 +22,6 @@ from noise_search.pipelines.solvers import Solver
 from noise_search.pipelines.stages import Row
 from noise_search.pipelines.standins import Answers, Denoiser, Halt, Scheduler, Walker, in_place
 from noise_search.pipelines.survey import ROWS, Plan, Surveyor
-from noise_search.problem import Prompt
 
 __all__ = ["Driver"]
 

@@ -10,12 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError, nearest, out_of_memory
 from noise_search.pipelines.options import Defaults, Offload, Options
 from noise_search.pipelines.prices import PicturePrices, TextPrices
 from noise_search.pipelines.signatures import Signature, read_signature, signature_of
 from noise_search.pipelines.text.options import TextOptions
-from noise_search.problem import Pipeline, Prompt
+from noise_search.problem import Pipeline
 from noise_search.registry import MODELS, bind, check_name, find
 from noise_search.specs import Spec
 

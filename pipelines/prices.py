@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
+from noise_search.ask import Ask
 from noise_search.budget import Cost
 from noise_search.noise import LATENTS, TEXT
 from noise_search.pipelines.stretches import Stretch, price
 from noise_search.pipelines.text.bounds import bound
-from noise_search.problem import Ask, Played
+from noise_search.problem import Played
 
 __all__ = ["PicturePrices", "TextPrices"]
 

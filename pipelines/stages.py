@@ -14,13 +14,14 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
+from noise_search.ask import Ask, Prompt
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
 from noise_search.errors import UserError
 from noise_search.noise import LATENTS, Array, Book, Name, Recipe, Tensors
 from noise_search.pipelines.states import Framework, State, States
 from noise_search.pipelines.stretches import Stretch, price
-from noise_search.problem import Ask, Played, Prompt
+from noise_search.problem import Played
 from noise_search.samplers.path import Level
 from noise_search.samplers.stochastic import renoise
 

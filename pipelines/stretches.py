@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from noise_search.ask import Ask
 from noise_search.budget import ZERO, Cost
-from noise_search.problem import Ask
 
 __all__ = ["Stretch", "price"]
 

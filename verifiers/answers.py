@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from noise_search.answers import normal
-from noise_search.problem import Prompt, Sample, Score
+from noise_search.ask import Prompt
+from noise_search.problem import Sample, Score
 
 __all__ = ["RIGHT", "Answered", "same"]
 

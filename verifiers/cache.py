@@ -27,13 +27,8 @@ from numpy.typing import NDArray
 
 from noise_search.budget import Cost
 from noise_search.errors import UserError
-from noise_search.problem import (
-    LostVerifierError,
-    Sample,
-    Score,
-    Verifier,
-    most_of_judging,
-)
+from noise_search.judged import most_of_judging
+from noise_search.problem import LostVerifierError, Sample, Score, Verifier
 from noise_search.verifiers.card import Card
 from noise_search.verifiers.composite import Several
 

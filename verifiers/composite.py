@@ -14,14 +14,8 @@ from pydantic import Field
 
 from noise_search.budget import ZERO, Cost
 from noise_search.errors import UserError
-from noise_search.problem import (
-    LostVerifierError,
-    Sample,
-    Score,
-    Verifier,
-    judge,
-    most_of_judging,
-)
+from noise_search.judged import judge, most_of_judging
+from noise_search.problem import LostVerifierError, Sample, Score, Verifier
 from noise_search.ranking import ByScore, First, MeanRank, Ranking, Weighted
 from noise_search.specs import Spec, parse
 from noise_search.verifiers.loading import load

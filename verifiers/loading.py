@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Interval
 
+from noise_search.ask import Prompt
 from noise_search.budget import ZERO, Cost
 from noise_search.errors import UserError
-from noise_search.problem import Prompt, Verifier, most_of_judging
+from noise_search.judged import most_of_judging
+from noise_search.problem import Verifier
 from noise_search.registry import bind, check_name, find
 from noise_search.specs import Spec
 from noise_search.verifiers.models import Device, Dtype, Models, Width

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError, nearest
 from noise_search.journal import header
-from noise_search.problem import Prompt
 from noise_search.registry import bind, build_search, check_name, find
 from noise_search.study.dry_run import Pricer, check_budget, rehearse
 from noise_search.study.generate import jobs_of

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError
 from noise_search.noise import digest
-from noise_search.problem import Prompt
 from noise_search.specs import split_top
 from noise_search.study.arguments import settled
 from noise_search.study.prompts import prompts_of, read_prompts

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 from pydantic import Field, field_validator
 
+from noise_search.ask import Prompt
 from noise_search.cli import report
 from noise_search.cli.checks import check_device_there, check_folder, check_run
 from noise_search.cli.halt import resumable
 from noise_search.cli.progress import watcher
 from noise_search.cli.request import RUNS, Keys
 from noise_search.errors import UserError
-from noise_search.problem import Prompt
 from noise_search.registry import VERIFIERS, check_name
 from noise_search.study.dry_run import price_of
 from noise_search.study.prompts import read_prompts

@@ -9,11 +9,13 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from noise_search.ask import Prompt
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
 from noise_search.errors import UserError
+from noise_search.judged import Judged
 from noise_search.noise import Book, Medium
-from noise_search.problem import Judged, Pipeline, Prompt, Verifier
+from noise_search.problem import Pipeline, Verifier
 from noise_search.ranking import ByScore, Ranking
 from noise_search.run import World
 from noise_search.study.arguments import live

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from noise_search.ask import Prompt
 from noise_search.budget import Ledger, read_limits
 from noise_search.errors import UserError
 from noise_search.journal import Journal
 from noise_search.moves import Search, Start
 from noise_search.noise import Book
-from noise_search.problem import Prompt
 from noise_search.run import Job
 from noise_search.specs import parse
 from noise_search.study.bench import build, complete

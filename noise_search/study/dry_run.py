@@ -12,12 +12,13 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from noise_search.ask import Ask, Prompt, may_be_looked_at, passing, resolve
 from noise_search.budget import UNITS, ZERO, Cost, Limits, read_limits
 from noise_search.candidate import Candidate
 from noise_search.errors import Stop, UserError
 from noise_search.moves import Plan, Start
 from noise_search.noise import Medium, digest
-from noise_search.problem import Ask, Batch, Prompt, may_be_looked_at, passing, resolve
+from noise_search.problem import Batch
 from noise_search.ranking import ByScore
 from noise_search.run import Job, Run
 from noise_search.study.settings import Settings

@@ -10,11 +10,12 @@ from math import fsum
 from pathlib import Path
 from typing import Any
 
+from noise_search.ask import Prompt
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
+from noise_search.judged import judge as asked
 from noise_search.noise import Name
-from noise_search.problem import Prompt, Sample
-from noise_search.problem import judge as asked
+from noise_search.problem import Sample
 from noise_search.run import Outcome
 from noise_search.study.bench import Bench
 from noise_search.study.curves import curve_png

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import noise_search
+from noise_search.ask import Prompt
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
 from noise_search.journal import candidate_record
 from noise_search.noise import Book, Name
-from noise_search.problem import Prompt
 from noise_search.study.agreement import Agreement, summary
 from noise_search.study.bench import Bench
 from noise_search.study.files import write_bytes, write_json, write_lines

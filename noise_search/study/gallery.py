@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from noise_search.ask import Prompt
 from noise_search.budget import read_limits
 from noise_search.candidate import Candidate
 from noise_search.noise import Name
-from noise_search.problem import Prompt
 from noise_search.study.bench import Bench
 from noise_search.study.folder import recipe_of
 from noise_search.study.settings import Settings

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from noise_search.ask import Prompt, resolve
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
 from noise_search.errors import Stop, UserError
 from noise_search.journal import Journal, header
 from noise_search.moves import Plan, Start
 from noise_search.noise import Book
-from noise_search.problem import Prompt, resolve
 from noise_search.registry import build_search
 from noise_search.run import Job, Outcome, Player, Run
 from noise_search.searches.compose import refined

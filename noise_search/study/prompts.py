@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from noise_search.answers import known
+from noise_search.ask import Prompt
 from noise_search.errors import UserError
 from noise_search.noise import Name, digest
-from noise_search.problem import Prompt
 from noise_search.study.files import read_bytes
 
 MOST_BYTES = 16 << 20

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError, nearest
 from noise_search.journal import read_candidate
 from noise_search.noise import Book, Recipe
-from noise_search.problem import Prompt, content_hash
+from noise_search.problem import content_hash
 from noise_search.study.arguments import again
 from noise_search.study.png import read_png
 from noise_search.study.settings import Settings

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from noise_search.ask import Prompt
 from noise_search.budget import Cost
 from noise_search.candidate import Candidate
 from noise_search.noise import Recipe
-from noise_search.problem import Prompt
 from noise_search.run import Outcome
 from noise_search.study.agreement import Agreement
 

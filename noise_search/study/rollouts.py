@@ -16,13 +16,13 @@ from math import fsum
 from pathlib import Path
 from typing import Any
 
+from noise_search.ask import Prompt
 from noise_search.budget import Cost
 from noise_search.candidate import Candidate
 from noise_search.errors import UserError
 from noise_search.journal import Journal
 from noise_search.moves import Continue, Move, Search, Start
 from noise_search.noise import Book, Name, Splice, digest
-from noise_search.problem import Prompt
 from noise_search.run import Job, Outcome
 from noise_search.study.bench import build
 from noise_search.study.files import write_lines

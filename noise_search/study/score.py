@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from noise_search.errors import UserError
-from noise_search.problem import Sample, Score, Verifier, judge
+from noise_search.judged import judge
+from noise_search.problem import Sample, Score, Verifier
 from noise_search.specs import parse
 from noise_search.study.judges import Judge, Judges
 from noise_search.study.pictures import pictures_in, read_image

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast, overload
 
 from noise_search.answers import Rule
+from noise_search.ask import Prompt
 from noise_search.candidate import Candidate
 from noise_search.errors import UserError, nearest
 from noise_search.moves import Plan
 from noise_search.noise import Book
-from noise_search.problem import Prompt
 from noise_search.study.arguments import RENAMED, live, settled
 from noise_search.study.bench import Bench, assemble, complete, options_of
 from noise_search.study.folder import write_folder

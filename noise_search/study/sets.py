@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError
-from noise_search.problem import Prompt, Sample
+from noise_search.problem import Sample
 from noise_search.registry import bind, check_name, find
 from noise_search.specs import Spec
 from noise_search.study.pictures import pictures_in

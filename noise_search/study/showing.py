@@ -9,8 +9,9 @@ from typing import Any
 
 from noise_search.budget import Cost
 from noise_search.candidate import Candidate
+from noise_search.judged import judge
 from noise_search.noise import Name
-from noise_search.problem import Sample, Score, judge
+from noise_search.problem import Sample, Score
 from noise_search.ranking import standing
 from noise_search.run import Outcome
 from noise_search.study.agreement import Agreement, Seen, doubts, panel_of

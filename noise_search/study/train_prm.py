@@ -9,8 +9,8 @@ from math import fsum, tanh
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError
-from noise_search.problem import Prompt
 from noise_search.specs import parse
 from noise_search.study.calibration import auc, bins_of, calibration_png, entropy, gap
 from noise_search.study.dry_run import Estimate

@@ -11,8 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from noise_search.ask import Ask
 from noise_search.noise import Book, Recipe
-from noise_search.problem import Ask, Batch
+from noise_search.problem import Batch
 from noise_search.specs import parse
 from noise_search.study.settings import Settings
 

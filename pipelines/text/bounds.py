@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from noise_search.problem import Ask
+from noise_search.ask import Ask
 from noise_search.text import Text
 
 __all__ = ["bound", "kept_of"]

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError
 from noise_search.pipelines.loading import Options
 from noise_search.pipelines.text.steps import parse_rule
-from noise_search.problem import Pipeline, Prompt
+from noise_search.problem import Pipeline
 from noise_search.specs import Spec
 
 __all__ = ["arithmetic", "check_questions", "hf", "loaded", "wrap"]

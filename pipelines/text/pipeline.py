@@ -17,6 +17,7 @@ from typing import Any
 
 from noise_search.answers import Rule as AnswerRule
 from noise_search.answers import extract
+from noise_search.ask import Ask, Prompt
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
 from noise_search.errors import UserError
@@ -25,7 +26,7 @@ from noise_search.pipelines.text.bounds import bound, kept_of
 from noise_search.pipelines.text.decoder import Decoder
 from noise_search.pipelines.text.prompting import Prompting
 from noise_search.pipelines.text.writing import Limits, Writing
-from noise_search.problem import Ask, Played, Prompt
+from noise_search.problem import Played
 from noise_search.text import Step, Text
 
 __all__ = ["Style", "TextPipeline"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError
-from noise_search.problem import Prompt
 from noise_search.text import DATE, timeless
 
 __all__ = ["AGAIN", "Chat", "Plain", "Prompting"]

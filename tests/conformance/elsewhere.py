@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from noise_search.problem import Prompt
+from noise_search.ask import Prompt
 from noise_search.study.generate import generate
 from noise_search.study.settings import Settings
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from noise_search.ask import Prompt
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
 from noise_search.noise import Book
-from noise_search.problem import Prompt
 from noise_search.run import Run
 from noise_search.study.bench import Bench, build
 from noise_search.study.generate import Driven, jobs_of, run_folder, run_header

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
+from noise_search.ask import Ask
 from noise_search.candidate import Candidate
+from noise_search.judged import Judged
 from noise_search.noise import Book, Recipe, Revision, Splice
 from noise_search.pipelines.text.pipeline import TextPipeline
 from noise_search.pipelines.text.prompting import AGAIN
-from noise_search.problem import Ask, Batch, Judged
+from noise_search.problem import Batch
 from noise_search.registry import build_search
 from noise_search.run import Job, Outcome, Run
 from noise_search.study.bench import Bench

@@ -9,12 +9,13 @@ from typing import Any, Self
 
 import numpy as np
 
+from noise_search.ask import Prompt
 from noise_search.budget import Cost
 from noise_search.noise import Book
 from noise_search.pipelines.analytic.world import Analytic
 from noise_search.pipelines.text.decoder import Cursor
 from noise_search.pipelines.text.pipeline import TextPipeline
-from noise_search.problem import Prompt, Sample, Score, Verifier
+from noise_search.problem import Sample, Score, Verifier
 from noise_search.samplers.path import Level
 from noise_search.study.bench import Bench, build, complete
 from noise_search.study.prompts import prompts_of

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from noise_search.ask import Prompt
 from noise_search.budget import Purse
 from noise_search.moves import Search, Start
-from noise_search.problem import Prompt
 from noise_search.run import Job, Outcome, Run, World
 from noise_search.task import Task
 from tests.engine.toy import BY_SCORE, Toy

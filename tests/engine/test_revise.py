@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import pytest
 
+from noise_search.ask import Ask
 from noise_search.candidate import Candidate
 from noise_search.moves import Continue, Search, Start
 from noise_search.noise import Book, Gaussian, Revision, Splice, Tokens
-from noise_search.problem import Ask
 from noise_search.task import Task
 from noise_search.text import Text
 from tests.engine import toy

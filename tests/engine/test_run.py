@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from noise_search.ask import Ask, Prompt
 from noise_search.candidate import Candidate
 from noise_search.errors import Stop
 from noise_search.moves import Continue, Search, Spent, Start
 from noise_search.noise import Gaussian
-from noise_search.problem import Ask, Prompt
 from noise_search.run import Job, Run
 from noise_search.searches.compose import refined
 from noise_search.task import Task

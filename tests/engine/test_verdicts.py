@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from noise_search.ask import Ask, Prompt
 from noise_search.budget import ZERO, Cost, Purse
 from noise_search.candidate import Candidate
 from noise_search.errors import Stop
 from noise_search.moves import Plan, Search, Spent, Start
-from noise_search.problem import Ask, Prompt
 from noise_search.registry import build_search
 from noise_search.run import Job, Run
 from noise_search.searches import diverse

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
+from noise_search.ask import Ask, Prompt
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
 from noise_search.noise import LATENTS, Medium, Name, seed_from
-from noise_search.problem import Ask, Batch, Prompt
+from noise_search.problem import Batch
 from noise_search.ranking import ByScore
 from noise_search.registry import build_search
 from noise_search.run import Job, Outcome, Run

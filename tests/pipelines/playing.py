@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from noise_search.ask import Ask, Prompt, resolve
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
 from noise_search.moves import Move, Start
 from noise_search.noise import Book, Gaussian
-from noise_search.problem import Ask, Pipeline, Played, Prompt, resolve
+from noise_search.problem import Pipeline, Played
 
 PROMPT = Prompt("p0", "a red circle")
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from noise_search.ask import Prompt
 from noise_search.errors import Stop, UserError
 from noise_search.moves import Continue, Start
 from noise_search.noise import Book, Gaussian
 from noise_search.pipelines.diffusers import DiffusersPipeline
-from noise_search.problem import Prompt
 from tests.pipelines.playing import Made, Player
 from tests.pipelines.zoo import KINDS, Kind, load
 from tests.pipelines.zoo.unets import CHECKED

@@ -12,12 +12,12 @@ import pytest
 import torch
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from noise_search.ask import Prompt
 from noise_search.budget import ZERO, Cost
 from noise_search.moves import END, Continue, Start
 from noise_search.noise import Book, Gaussian
 from noise_search.pipelines.diffusers import DiffusersPipeline
 from noise_search.pipelines.shapes.components import new_tokenizer
-from noise_search.problem import Prompt
 from tests.pipelines.playing import Player
 
 library: Any = diffusers  # its types are not exported

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from noise_search.ask import Prompt
 from noise_search.budget import ZERO, Cost
 from noise_search.errors import UserError
 from noise_search.moves import END, Continue, Start
@@ -21,7 +22,6 @@ from noise_search.pipelines.diffusers import DiffusersPipeline
 from noise_search.pipelines.shapes.pipeline import ShapesPipeline
 from noise_search.pipelines.states import States
 from noise_search.pipelines.survey import ROWS
-from noise_search.problem import Prompt
 from noise_search.samplers import ddim_step, from_flow, linear
 from tests.pipelines.conftest import Load
 from tests.pipelines.playing import Made, Player

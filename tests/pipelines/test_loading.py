@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from noise_search.ask import Prompt
 from noise_search.budget import Cost
 from noise_search.errors import UserError
 from noise_search.moves import Continue, Move, Start
@@ -27,7 +28,6 @@ from noise_search.pipelines.loading import (
     wrap,
 )
 from noise_search.pipelines.states import States
-from noise_search.problem import Prompt
 from tests.pipelines.conftest import Load
 from tests.pipelines.playing import Player
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from noise_search.ask import Prompt
 from noise_search.budget import Cost
 from noise_search.errors import UserError
 from noise_search.moves import Continue, Start
 from noise_search.noise import Book, Gaussian
 from noise_search.pipelines.diffusers import DiffusersPipeline
-from noise_search.problem import Prompt
 from noise_search.study.reproduce import reproduce
 from noise_search.study.search import search
 from tests.pipelines.playing import Player

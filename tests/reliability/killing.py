@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from noise_search.problem import Prompt
+from noise_search.ask import Prompt
 from noise_search.study.generate import generate
 from noise_search.study.settings import Settings
 from tests.conformance.folders import files, results

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from noise_search.problem import Prompt
+from noise_search.ask import Prompt
 from noise_search.study.folder import prompt_record
 from noise_search.study.prompts import prompts_of
 from noise_search.study.settings import Settings

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError
-from noise_search.problem import Prompt
 from noise_search.study.folder import prompt_record
 from noise_search.study.generate import read_prompts as read_recorded
 from noise_search.study.prompts import (

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from noise_search.ask import Prompt
 from noise_search.candidate import Candidate
 from noise_search.errors import UserError
-from noise_search.problem import Prompt, Sample
+from noise_search.problem import Sample
 from noise_search.study.bench import complete
 from noise_search.study.calibration import auc, bins_of, calibration_png, entropy, gap
 from noise_search.study.generate import resume

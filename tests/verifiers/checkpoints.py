@@ -27,8 +27,9 @@ from transformers import (
     Qwen2Model,
 )
 
+from noise_search.ask import Prompt
 from noise_search.pipelines.arithmetic.tokens import new_tokenizer
-from noise_search.problem import Prompt, Sample, Score
+from noise_search.problem import Sample, Score
 from noise_search.text import Step, Text
 from noise_search.verifiers.process_files import save
 

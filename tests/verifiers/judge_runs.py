@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from noise_search.ask import Ask, Prompt
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
 from noise_search.journal import Journal
+from noise_search.judged import Judged
 from noise_search.noise import LATENTS, Book, Medium, seed_from
-from noise_search.problem import Ask, Judged, Played, Prompt, Sample, Score
+from noise_search.problem import Played, Sample, Score
 from noise_search.ranking import ByScore
 from noise_search.registry import build_search
 from noise_search.run import Job, Outcome, Run

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from noise_search.ask import Prompt
 from noise_search.pipelines.shapes.scenes import parse, render
-from noise_search.problem import Prompt, Sample, Verifier
+from noise_search.problem import Sample, Verifier
 from noise_search.verifiers.loading import load
 
 CAPTION = "a red circle"

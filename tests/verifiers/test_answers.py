@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError
-from noise_search.problem import Prompt, Sample, Score
+from noise_search.problem import Sample, Score
 from noise_search.text import Step, Text
 from noise_search.verifiers.answers import Answered
 from noise_search.verifiers.equivalence import Equivalence

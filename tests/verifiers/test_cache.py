@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from noise_search.ask import Prompt
 from noise_search.budget import Cost
 from noise_search.errors import UserError
-from noise_search.problem import Prompt, Sample, Score, Verifier
+from noise_search.problem import Sample, Score, Verifier
 from noise_search.text import Step, Text
 from noise_search.verifiers.cache import Cached, ScoreCache, cache_file, cached, key_of
 from noise_search.verifiers.card import Card

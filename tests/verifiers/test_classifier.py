@@ -11,8 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError
-from noise_search.problem import Prompt, Sample
+from noise_search.problem import Sample
 from noise_search.verifiers.loading import load
 from noise_search.verifiers.models import Models
 from tests.verifiers.towers import lively, samples

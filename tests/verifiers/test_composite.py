@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError
-from noise_search.problem import Prompt, Sample
+from noise_search.problem import Sample
 from noise_search.verifiers.loading import load
 
 SAMPLE = Sample(Prompt("p", "a"), np.array([2.0, 4.0]), 8, 8)

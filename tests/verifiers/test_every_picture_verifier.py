@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError
+from noise_search.judged import judge
 from noise_search.pipelines.shapes.scenes import parse, render
-from noise_search.problem import Prompt, Sample, Score, Verifier, judge
+from noise_search.problem import Sample, Score, Verifier
 from noise_search.verifiers.card import Card
 from noise_search.verifiers.loading import PICTURE_JUDGES, load
 from noise_search.verifiers.models import Models

@@ -17,8 +17,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError
-from noise_search.problem import Prompt, Sample
+from noise_search.problem import Sample
 from noise_search.verifiers.loading import load
 
 WIDTH, SIDE, PATCH, DEPTH = 128, 32, 16, 2

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import torch
 
+from noise_search.ask import Prompt
 from noise_search.cli.main import main
 from noise_search.errors import UserError
-from noise_search.problem import Prompt, Sample
+from noise_search.problem import Sample
 from noise_search.verifiers.loading import load
 from noise_search.verifiers.offline import NotFetched, unconnected
 

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from noise_search.ask import Prompt
 from noise_search.budget import Cost
 from noise_search.errors import UserError
-from noise_search.problem import LostVerifierError, Prompt, Sample, Score, most_of_judging
+from noise_search.judged import most_of_judging
+from noise_search.problem import LostVerifierError, Sample, Score
 from noise_search.verifiers.card import Card
 from noise_search.verifiers.judge import Judge
 from noise_search.verifiers.loading import load

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from noise_search.problem import Prompt, Sample
+from noise_search.ask import Prompt
+from noise_search.problem import Sample
 from noise_search.study.agreement import Seen, doubts
 from noise_search.verifiers.card import Card
 from noise_search.verifiers.loading import load

@@ -13,8 +13,9 @@ import torch
 import transformers
 from PIL import Image
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError
-from noise_search.problem import Prompt, Sample
+from noise_search.problem import Sample
 from noise_search.verifiers.judge_local import Form, LocalJudge
 from noise_search.verifiers.loading import load
 from noise_search.verifiers.models import Models

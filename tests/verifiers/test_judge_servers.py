@@ -14,7 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from noise_search.problem import LostVerifierError, Prompt, Sample
+from noise_search.ask import Prompt
+from noise_search.problem import LostVerifierError, Sample
 from noise_search.verifiers.loading import load
 from tests.verifiers.test_judge import picture
 from tests.verifiers.vision import write_llava

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError
-from noise_search.problem import LostVerifierError, Prompt, Sample
+from noise_search.problem import LostVerifierError, Sample
 from noise_search.verifiers.judge import Judge
 from noise_search.verifiers.loading import load
 from noise_search.verifiers.tournament import Standing, tournament

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError
 from noise_search.pipelines.shapes.scenes import parse, render
-from noise_search.problem import Prompt, Sample, Score
+from noise_search.problem import Sample, Score
 from noise_search.verifiers.clip import encoder_of
 from noise_search.verifiers.clip_files import shipped_folder
 from noise_search.verifiers.loading import from_callable, load

@@ -12,15 +12,17 @@ import pytest
 import torch
 from PIL import Image
 
+from noise_search.ask import Ask, Prompt, resolve
 from noise_search.budget import ZERO, Cost
 from noise_search.errors import UserError
+from noise_search.judged import Judged
 from noise_search.moves import END, Continue, Start
 from noise_search.noise import Book, Gaussian
 from noise_search.pipelines.diffusers import DiffusersPipeline
 from noise_search.pipelines.loading import load as load_model
 from noise_search.pipelines.options import Options
 from noise_search.pipelines.prices import PicturePrices
-from noise_search.problem import Ask, Judged, Played, Prompt, Sample, Score, resolve
+from noise_search.problem import Played, Sample, Score
 from noise_search.study.bench import complete
 from noise_search.study.dry_run import Judging, price_of
 from noise_search.study.judges import check_apart, check_weights

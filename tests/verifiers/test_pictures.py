@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from noise_search.problem import Prompt, Sample, Score, judge
+from noise_search.ask import Prompt
+from noise_search.judged import judge
+from noise_search.problem import Sample, Score
 from noise_search.verifiers.card import Card
 from noise_search.verifiers.loading import from_callable
 from noise_search.verifiers.pictures import Answer, Pictures, Pixels

@@ -21,8 +21,9 @@ from transformers import (
     Qwen2Model,
 )
 
+from noise_search.ask import Prompt
 from noise_search.budget import Cost
-from noise_search.problem import Prompt, Sample
+from noise_search.problem import Sample
 from noise_search.verifiers import process_files
 from noise_search.verifiers.loading import load
 from noise_search.verifiers.process import AGGREGATIONS, Process

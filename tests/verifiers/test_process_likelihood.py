@@ -13,9 +13,10 @@ from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from noise_search import UserError
+from noise_search.ask import Prompt
 from noise_search.pipelines.arithmetic.problems import solve
 from noise_search.pipelines.arithmetic.tokens import new_tokenizer
-from noise_search.problem import Prompt, Sample
+from noise_search.problem import Sample
 from noise_search.text import Step, Text
 from noise_search.verifiers.loading import load as load_verifier
 from noise_search.verifiers.process import Process

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError
-from noise_search.problem import Prompt, Sample, Verifier
+from noise_search.problem import Sample, Verifier
 from noise_search.verifiers.loading import load
 
 IMAGES = Path(__file__).parents[1] / "data" / "images"

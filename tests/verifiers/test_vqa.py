@@ -19,8 +19,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
+from noise_search.ask import Prompt
 from noise_search.errors import UserError
-from noise_search.problem import Prompt, Sample
+from noise_search.problem import Sample
 from noise_search.verifiers.loading import load
 from noise_search.verifiers.models import Models
 from tests.verifiers.vision import HEADS, HIDDEN, LAYERS, PATCH, SIDE, write_llava, write_qwen

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from noise_search.ask import Prompt
 from noise_search.pipelines.shapes import clip_model
-from noise_search.problem import Prompt, Sample
+from noise_search.problem import Sample
 
 PROMPTS = [
     "a red circle",

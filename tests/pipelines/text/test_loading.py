@@ -13,12 +13,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
 import noise_search
 from noise_search import UserError
+from noise_search.ask import Prompt
 from noise_search.noise import Book
 from noise_search.pipelines.loading import Options, load
 from noise_search.pipelines.text.loading import ARITHMETIC, wrap
 from noise_search.pipelines.text.options import TextOptions
 from noise_search.pipelines.text.prompting import AGAIN, Chat, Plain
-from noise_search.problem import Prompt
 
 TEMPLATE = (
     "{% for m in messages %}{{ m.role }}\n{{ m.content }}\n{% endfor %}"

@@ -13,15 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from noise_search.ask import Prompt
 from noise_search.budget import Ledger
 from noise_search.candidate import Candidate
 from noise_search.journal import candidate_record, read_candidate
+from noise_search.judged import Judged
 from noise_search.moves import Continue, Move, Start
 from noise_search.noise import Book, Recipe, Tokens
 from noise_search.pipelines.loading import Options, load
 from noise_search.pipelines.text.options import TextOptions
 from noise_search.pipelines.text.pipeline import TextPipeline
-from noise_search.problem import Judged, Prompt, content_hash
+from noise_search.problem import content_hash
 from noise_search.ranking import ByScore
 from noise_search.registry import build_search
 from noise_search.run import Job, Outcome, Run

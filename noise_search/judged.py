@@ -1,0 +1,150 @@
+"""The problem of a pipeline and a verifier: what is generated is judged, whatever goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from math import isfinite
+
+from noise_search.ask import Ask, may_be_looked_at, passing
+from noise_search.budget import ZERO, Cost
+from noise_search.candidate import Candidate
+from noise_search.errors import UserError
+from noise_search.noise import Medium
+from noise_search.problem import (
+    Batch,
+    LostVerifierError,
+    Pipeline,
+    Played,
+    Sample,
+    Score,
+    Verifier,
+    content_hash,
+)
+
+
+def most_of_judging(verifier: Verifier, *, moving: bool) -> Cost:
+    """What judging one sample costs at most beside the call itself, such as a judge's tokens.
+
+    Args:
+        verifier: says it by a method `most`; one that has none costs nothing.
+        moving: whether samples are videos.
+    """
+    most: Callable[[bool], Cost] | None = getattr(verifier, "most", None)
+    return ZERO if most is None else most(moving)
+
+
+def judge(verifier: Verifier, samples: Sequence[Sample]) -> list[Score]:
+    """A verifier's scores; whatever it does wrong is a failure of the samples it was shown."""
+    try:
+        scores = list(verifier.score(samples))
+    except UserError:
+        raise
+    except Exception as error:  # a broken verifier must not lose what was paid for
+        said = f"{verifier.name} raised {type(error).__name__}: {error}"[:300]
+        return [Score(failure=said)] * len(samples)
+    if len(scores) != len(samples):
+        said = f"{verifier.name} gave {len(scores)} scores for {len(samples)} samples"
+        return [Score(failure=said)] * len(samples)
+    return [_sound(verifier.name, score) for score in scores]
+
+
+def _sound(name: str, score: Score) -> Score:
+    if score.failure is not None:
+        return score
+    if not score.values:
+        return Score(failure=f"{name} gave no score", detail=score.detail)
+    for key, value in score.values.items():
+        if not isinstance(value, (int, float)) or not isfinite(value):  # pyright: ignore
+            return Score(failure=f"{key} gave {value}", detail=score.detail)
+    return score
+
+
+class Judged:
+    """The problem of a pipeline whose samples a verifier judges.
+
+    A verifier that compares a sample with an earlier preview of it has an attribute ``earlier``:
+    after which share of the stages the preview is taken.
+    """
+
+    def __init__(self, pipeline: Pipeline, verifier: Verifier) -> None:
+        self.pipeline = pipeline
+        self.verifier = verifier
+        self._earlier: float | None = getattr(verifier, "earlier", None)
+        # pipelines of videos have a rate of frames
+        moving = getattr(pipeline, "rate", None) is not None
+        self._look = Cost(verifier_calls=1) + most_of_judging(verifier, moving=moving)
+
+    @property
+    def medium(self) -> Medium:
+        """The pipeline's."""
+        return self.pipeline.medium
+
+    @property
+    def stochastic(self) -> bool:
+        """The pipeline's."""
+        return self.pipeline.stochastic
+
+    @property
+    def most_steps(self) -> int:
+        """The pipeline's."""
+        return self.pipeline.most_steps
+
+    def price(self, ask: Ask) -> Cost:
+        """The pipeline's price, and the verifier's if it may be looked at."""
+        price = self.pipeline.price(passing(ask, self._earlier))
+        return price + self._look if may_be_looked_at(ask, self.medium) else price
+
+    def lane(self, ask: Ask) -> Hashable:
+        """The pipeline's."""
+        return self.pipeline.lane(passing(ask, self._earlier))
+
+    def play(self, asks: Sequence[Ask]) -> Batch:
+        """Generate, then judge what can be judged."""
+        played, overhead = self.pipeline.play([passing(a, self._earlier) for a in asks])
+        shown = [(i, _sample(asks[i], p)) for i, p in enumerate(played) if p.shown]
+        lost, given = None, list[Score | None]()
+        try:
+            given += judge(self.verifier, [s for _, s in shown]) if shown else []
+        except LostVerifierError as error:
+            lost, given = str(error), error.scores
+        scores = {i: score for (i, _), score in zip(shown, given, strict=True) if score}
+        unjudged = {i for i, _ in shown} - scores.keys()
+        made = [
+            self._candidate(a, p, scores.get(i))
+            for i, (a, p) in enumerate(zip(asks, played, strict=True))
+            if i not in unjudged
+        ]
+        overhead = sum((played[i].cost for i in unjudged), overhead)  # they will be made again
+        return Batch(made, overhead, sum(score.cached for score in scores.values()), lost)
+
+    def _candidate(self, ask: Ask, played: Played, score: Score | None) -> Candidate:
+        judged = score or Score()
+        content = played.pixels if played.seen is None else played.seen
+        stage = _stage(ask, played)
+        whole = played.ended or stage >= ask.steps
+        return Candidate(
+            name=ask.name,
+            prompt=ask.prompt.name,
+            noise=ask.path,
+            steps=ask.steps,
+            stage=stage,
+            parent=None if ask.parent is None else ask.parent.name,
+            scores=judged.values,
+            failure=played.failure or judged.failure,
+            cost=played.cost + judged.cost + Cost(verifier_calls=int(score is not None)),
+            ended=played.ended,
+            detail={**played.detail, **judged.detail},
+            sha256=None if content is None else content_hash(content),
+            text=played.text,
+            lookahead=0 if whole else ask.lookahead,
+        )
+
+
+def _sample(ask: Ask, played: Played) -> Sample:
+    return Sample(
+        ask.prompt, played.pixels, _stage(ask, played), ask.steps, played.seen, played.earlier
+    )
+
+
+def _stage(ask: Ask, played: Played) -> int:
+    return ask.until if played.stage is None else played.stage
