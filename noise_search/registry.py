@@ -51,9 +51,9 @@ MODELS: Mapping[str, str] = {
     "arithmetic": "noise_search.pipelines.text.loading:arithmetic",
     "diffusers": "noise_search.pipelines.files:diffusers",
     "hf": "noise_search.pipelines.text.loading:hf",
-    "gaussian": "noise_search.pipelines.loading:gaussian",
-    "mixture": "noise_search.pipelines.loading:mixture",
-    "shapes": "noise_search.pipelines.loading:shapes",
+    "gaussian": "noise_search.pipelines.analytic.loading:gaussian",
+    "mixture": "noise_search.pipelines.analytic.loading:mixture",
+    "shapes": "noise_search.pipelines.shapes.loading:shapes",
 }
 MEASURES: Mapping[str, str] = {
     "fid": "noise_search.study.sets:fid",

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
+from typing import Any
 
 from noise_search.ask import Prompt
-from noise_search.errors import UserError, nearest, out_of_memory
+from noise_search.errors import UserError, out_of_memory
 from noise_search.pipelines.options import Defaults, Offload, Options
 from noise_search.pipelines.prices import PicturePrices, TextPrices
 from noise_search.pipelines.signatures import Signature, read_signature, signature_of
@@ -24,22 +21,17 @@ __all__ = [
     "Defaults",
     "Options",
     "check_arguments",
+    "check_guidance",
     "check_prompts",
     "defaults",
     "defaults_of",
-    "gaussian",
     "load",
-    "mixture",
     "price_only",
+    "put",
     "quietly",
-    "shapes",
     "signature",
     "wrap",
 ]
-
-Dimension = Annotated[int, Field(ge=1, le=1_000_000)]
-Positive = Annotated[float, Field(gt=0)]
-Family = Literal["linear", "vp"]
 
 
 _WRITES = Defaults(
@@ -66,7 +58,6 @@ _DEFAULTS: Mapping[str, Defaults] = {
     "mixture": Defaults("reward", "reward", 8),
     "shapes": Defaults("shapes-clip", "shapes", 8, 2.0),
 }
-_SHAPES = ("flow", "ddim")
 _UNGUIDED = ("gaussian", "mixture")
 
 
@@ -215,96 +206,13 @@ def price_only(
     if usual.text is not None:
         chosen = writing or usual.text
         return TextPrices(chosen.max_tokens, chosen.step_tokens)
-    _check_guidance(check_name("model", text), guidance_scale)
+    check_guidance(check_name("model", text), guidance_scale)
     scale = usual.guidance_scale if guidance_scale is None else guidance_scale
     # rows that the denoiser of any pipeline is given are counted when it is called
     guided = (scale or 0.0) > 1.0 and check_name("model", text).name != "diffusers"
     return PicturePrices(
         guided=guided, decoder=usual.decoder, stochastic=eta > 0.0, cheap=preview is not None
     )
-
-
-def gaussian(
-    spec: Spec,
-    options: Options,
-    /,
-    dim: Dimension = 16,
-    mean: float = 0.0,
-    scale: Positive = 1.0,
-    path: Family = "linear",
-) -> Pipeline:
-    """The world of N(mean, scale^2) in `dim` coordinates, with its exact denoiser.
-
-    Args:
-        spec: as written.
-        options: the run's.
-        dim: number of coordinates.
-        mean: mean of every coordinate.
-        scale: standard deviation of every coordinate.
-        path: noise levels, linear (flow matching) or vp (cosine).
-    """
-    from noise_search.pipelines.analytic.distributions import Gaussian
-
-    return _analytic(spec, Gaussian([mean] * dim, scale), options, path)
-
-
-def mixture(
-    spec: Spec,
-    options: Options,
-    /,
-    dim: Dimension = 16,
-    apart: Positive = 2.0,
-    scale: Positive = 0.5,
-    weight: Annotated[float, Field(gt=0, lt=1)] = 0.5,
-    path: Family = "linear",
-) -> Pipeline:
-    """Two Gaussians at +apart and -apart on the first coordinate, with their exact denoiser.
-
-    Args:
-        spec: as written.
-        options: the run's.
-        dim: number of coordinates.
-        apart: distance of each centre from the middle.
-        scale: standard deviation of every coordinate within a component.
-        weight: probability of the component at +apart.
-        path: noise levels, linear (flow matching) or vp (cosine).
-    """
-    from noise_search.pipelines.analytic.distributions import Mixture
-
-    centre = [apart] + [0.0] * (dim - 1)
-    means = [centre, [-c for c in centre]]
-    shares = [weight, 1.0 - weight]
-    return _analytic(spec, Mixture(shares, means, [scale, scale]), options, path)
-
-
-def shapes(spec: Spec, options: Options, /) -> Pipeline:
-    """The built-in model of coloured shapes: `shapes:flow` (the default) or `shapes:ddim`.
-
-    Args:
-        spec: as written.
-        options: the run's.
-    """
-    variant = _SHAPES[0] if spec.target is None else spec.target
-    if variant not in _SHAPES or spec.part is not None or spec.items:
-        raise UserError(f"model {spec}: unknown variant {variant!r}{nearest(variant, _SHAPES)}")
-    import torch
-
-    from noise_search.pipelines.shapes.pipeline import ShapesPipeline
-
-    folder = _folder(variant)
-    if not (folder / "model_index.json").is_file():
-        raise UserError(f"model {spec}: its weights are missing from {folder}; install it again")
-    pipe: Any = ShapesPipeline
-    with quietly():
-        pipe = pipe.from_pretrained(folder)
-    for module in pipe.components.values():
-        if isinstance(module, torch.nn.Module):
-            # Not the model's own method, which warns of modules to keep in fp32: it has none.
-            torch.nn.Module.to(module, getattr(torch, options.dtype))
-    put(pipe, options.device, options.offload)
-    if options.guidance_scale is None:
-        options = replace(options, guidance_scale=_DEFAULTS["shapes"].guidance_scale)
-    return wrap(pipe, options)
 
 
 def wrap(pipe: Any, options: Options) -> Pipeline:
@@ -358,11 +266,6 @@ def put(pipe: Any, device: str, offload: Offload | None) -> None:
         raise UserError(f"device={device}: {str(error)[:200]}") from None
 
 
-def _folder(variant: str) -> Path:
-    """Where the weights of a shapes model lie in the package."""
-    return Path(__file__).resolve().parent / "shapes" / variant
-
-
 @contextmanager
 def quietly() -> Iterator[None]:
     """No bars while a model of a few megabytes is loaded; put back as they were."""
@@ -379,24 +282,7 @@ def quietly() -> Iterator[None]:
             bars.enable_progress_bar()
 
 
-def _analytic(spec: Spec, distribution: Any, options: Options, path: Family) -> Pipeline:
-    from noise_search.pipelines.analytic.world import Analytic
-
-    if spec.target is not None or spec.items:
-        raise UserError(f"model {spec}: {spec.name} takes options alone, as in {spec.name}(dim=64)")
-    _check_guidance(spec, options.guidance_scale)
-    return Analytic(
-        distribution,
-        options.book,
-        path=path,
-        states=options.states,
-        width=options.width,
-        eta=options.eta,
-        fast=options.fast,
-    )
-
-
-def _check_guidance(spec: Spec, scale: float | None) -> None:
+def check_guidance(spec: Spec, scale: float | None) -> None:
     """Refuse guidance where there is none: prices would be wrong."""
     if scale is not None and spec.name in _UNGUIDED:
         raise UserError(f"model {spec}: {spec.name} has no guidance_scale")

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,61 +14,28 @@ import pytest
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
 from noise_search.errors import UserError
-from noise_search.journal import header
 from noise_search.problem import Sample, Score
 from noise_search.study.bench import build
-from noise_search.study.compare import Comparison, compare, resume_comparison
+from noise_search.study.compare import Comparison, compare
 from noise_search.study.gains import sights
 from noise_search.study.gallery import file_names, sheet_entries
 from noise_search.study.generate import resume
 from noise_search.study.prompts import Row, name_prompts, prompts_of
-from noise_search.study.settings import Settings
 from noise_search.study.tables import SINGLE, Entry
 from noise_search.study.watch import Silent
 from noise_search.verifiers.reward import Reward
+from tests.study.comparing import (
+    BUDGETS,
+    PROMPTS,
+    SEARCHES,
+    contents,
+    record_of,
+    run,
+    settings,
+    whole,
+)
 
-SEARCHES = ("random", "zero-order(neighbors=2)", "paths", "prune", "steps")
-BUDGETS = ("16nfe", "40nfe")
-PROMPTS = prompts_of(["one", "two", "three"])
-
-
-def settings(**values: Any) -> Settings:
-    world = {
-        "model": "gaussian(dim=4)",
-        "verifier": "reward",
-        "evaluate": "reward(slope=0.5+1)",
-        "steps": 8,
-    }
-    return Settings.of({**world, **values})
-
-
-def run(out: Path, **options: Any) -> Comparison:
-    return compare(PROMPTS, settings(), SEARCHES, BUDGETS, 2, out, **options)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    return run(tmp_path_factory.mktemp("compare") / "run")
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """All files but the journal, whose lines keep the order in which batches were played."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "journal"
-    }
-
-
-def _apart_from_overhead(folder: Path) -> dict[str, bytes | dict[str, Any]]:
-    """All files, where latents that were gone had to be made again."""
-    record = {k: v for k, v in record_of(folder).items() if k not in ("spent", "overhead")}
-    return {**contents(folder), "run.json": record}
-
-
-def record_of(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "run.json").read_text())
-    return found
+__all__ = ["whole"]
 
 
 def test_the_folder_holds_the_whole_comparison(whole: Comparison) -> None:
@@ -154,61 +116,6 @@ def test_a_finished_comparison_is_read_back_without_doing_it_again(whole: Compar
     assert again.tables.rows() == whole.tables.rows()
     assert contents(whole.out) == before
     assert [path.name for path in whole.out.glob("live")] == []
-
-
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.37, 0.5, 0.81, 1.0])
-def test_cut_anywhere_and_resumed_the_folder_is_identical(
-    whole: Comparison, tmp_path: Path, share: float
-) -> None:
-    data = (whole.out / "journal").read_bytes()
-    first = data.index(b"\n") + 1
-    (tmp_path / "journal").write_bytes(data[: first + round(share * (len(data) - first))])
-    head = header(tmp_path / "journal")
-    resume_comparison(tmp_path, head)
-    assert _apart_from_overhead(tmp_path) == _apart_from_overhead(whole.out)
-
-
-def test_killed_and_resumed_by_the_general_command_it_is_identical(
-    whole: Comparison, tmp_path: Path
-) -> None:
-    out = tmp_path / "run"
-    script = (
-        "from pathlib import Path; import sys; from tests.study.test_compare import run;"
-        "run(Path(sys.argv[1]))"
-    )
-    process = subprocess.Popen([sys.executable, "-c", script, str(out)])
-    until = time.monotonic() + 60
-    while time.monotonic() < until and process.poll() is None:
-        if (out / "journal").exists() and (out / "journal").stat().st_size > 20_000:
-            break
-        time.sleep(0.001)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    resume(out)
-    assert contents(out) == contents(whole.out)
-
-
-def test_two_workers_give_the_same_folder(whole: Comparison, tmp_path: Path) -> None:
-    run(tmp_path / "run", workers=2)
-    assert contents(tmp_path / "run") == contents(whole.out)
-
-
-def test_a_stopped_comparison_says_so_and_goes_on_to_the_same_end(
-    whole: Comparison, tmp_path: Path
-) -> None:
-    class Impatient(Silent):
-        def __init__(self) -> None:
-            self.left = 40
-
-        def candidate(self, candidate: Candidate) -> bool | None:
-            self.left -= 1
-            return self.left > 0
-
-    run(tmp_path / "run", watch=Impatient())
-    assert record_of(tmp_path / "run")["complete"] is False
-    assert "stopped" in json.loads((tmp_path / "run/summary.json").read_text())["lines"][0]
-    resume(tmp_path / "run")
-    assert contents(tmp_path / "run") == contents(whole.out)
 
 
 def test_watchers_are_told_every_candidate_once_and_how_many_evaluations_to_expect(
