@@ -22,7 +22,7 @@ from noise_search.verifiers.card import Card
 from noise_search.verifiers.clip import TOWER, Encoder, encoder_of
 from noise_search.verifiers.models import Device, Dtype, Models, Width
 from noise_search.verifiers.pictures import Pictures, Pixels
-from noise_search.verifiers.weights import FLOPS, checksum, is_path
+from noise_search.verifiers.weights import FLOPS, checksum, is_path, naming
 
 __all__ = ["HEADS", "Aesthetic", "Head", "aesthetic"]
 
@@ -61,12 +61,9 @@ def aesthetic(
     where, known = tower or TOWER, HEADS[version]
     if not is_path(where) and where not in known:
         raise UserError(f"verifier {spec}: tower={where} has no head{nearest(where, known)}")
-    place = models.place(device, dtype, batch)
-    place.check(str(spec))
-    try:
+    place = models.place(device, dtype, batch, spec)
+    with naming(spec):
         judge = Aesthetic(encoder_of(where, models, place), version, where)
-    except UserError as error:
-        raise UserError(f"verifier {spec}: {error}") from None
     low, high = judge.head.bounds
     card = Card(
         version=judge.version,

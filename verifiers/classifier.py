@@ -23,9 +23,9 @@ from noise_search.verifiers.models import Device, Dtype, Models, Place, Width
 from noise_search.verifiers.pictures import Answer, Pictures, Pixels
 from noise_search.verifiers.weights import (
     checksum,
-    find_folder,
-    is_path,
-    needed,
+    folder_of,
+    naming,
+    origin,
     quietly,
     settled,
     told,
@@ -61,24 +61,16 @@ def classifier(
         raise UserError(
             f"verifier {spec}: write classifier:ORG/NAME#label, or the path of a folder"
         )
-    place = models.place(device, dtype, batch)
-    place.check(str(spec))
-    source = needed(spec.name, spec.target)
-    folder = (
-        Path(spec.target).expanduser()
-        if is_path(spec.target)
-        else find_folder(source[0], str(spec), revision)
-    )
+    place = models.place(device, dtype, batch, spec)
+    folder = folder_of(spec, revision)
     key = ("classifier", folder.resolve(), place)
-    try:
+    with naming(spec):
         model = models.get(key, lambda: Classifier(folder, place))
         label = None if spec.part is None else model.label(spec.part)
-    except UserError as error:
-        raise UserError(f"verifier {spec}: {error}") from None
     card = Card(
         version=model.version,
         needs=frozenset({"pixels"} if spec.part is not None else {"prompt", "pixels"}),
-        source=source[0].repository if source else str(folder),
+        **origin(spec, folder),
     )
 
     def judged(pictures: Sequence[Pixels], prompts: Sequence[str]) -> list[Answer]:

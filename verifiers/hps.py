@@ -20,7 +20,15 @@ from noise_search.verifiers.clip import Clip, Encoder
 from noise_search.verifiers.clip_files import Towers, open_clip_towers
 from noise_search.verifiers.models import Device, Dtype, Models, Place, Width
 from noise_search.verifiers.pictures import Pictures
-from noise_search.verifiers.weights import FLOPS, fill, find_folder, needed, read_state, told
+from noise_search.verifiers.weights import (
+    fill,
+    find_folder,
+    naming,
+    needed,
+    origin,
+    read_state,
+    told,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -57,22 +65,16 @@ def hps(
     """
     if spec.part is not None or spec.items:
         raise UserError(f"verifier {spec}: write hps, hps:v2.1 or a path")
-    place = models.place(device, dtype, batch)
-    place.check(str(spec))
+    place = models.place(device, dtype, batch, spec)
     file = _file(spec, revision)
-    try:
+    with naming(spec):
         encoder = models.get(("hps", file, place), lambda: Encoder(load(file, place), place))
-    except UserError as error:
-        raise UserError(f"verifier {spec}: {error}") from None
-    source = needed(spec.name, spec.target)
     model = Clip(encoder)
     card = Card(
         version=model.version,
         low=-1.0,
         high=1.0,
-        flops=FLOPS.get(source[0].repository) if source else None,
-        licence=source[0].licence if source else "unknown",
-        source=source[0].repository if source else str(file),
+        **origin(spec, file),
         costly=True,
     )
     return Pictures(model.similarity, str(spec), card)

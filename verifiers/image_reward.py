@@ -25,7 +25,9 @@ from noise_search.verifiers.weights import (
     find_folder,
     has,
     is_path,
+    naming,
     needed,
+    origin,
     settled,
     told,
 )
@@ -59,19 +61,14 @@ def image_reward(
     """
     if spec.part is not None or spec.items:
         raise UserError(f"verifier {spec}: write image-reward, image-reward:ORG/NAME or a path")
-    place = models.place(device, dtype, batch)
-    place.check(str(spec))
+    place = models.place(device, dtype, batch, spec)
     file = _file(spec, revision)
     words = file.parent if has(file.parent, BERT.files) else find_folder(BERT, str(spec))
-    try:
+    with naming(spec):
         model = models.get(("image-reward", file, place), lambda: ImageReward(file, words, place))
-    except UserError as error:
-        raise UserError(f"verifier {spec}: {error}") from None
-    source = needed(spec.name, spec.target)
     card = Card(
         version=model.version,
-        licence=source[0].licence if source else "unknown",
-        source=source[0].repository if source else str(file),
+        **origin(spec, file),
         costly=True,
     )
     return Pictures(model.rewards, str(spec), card)

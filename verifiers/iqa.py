@@ -49,8 +49,7 @@ def iqa(spec: Spec, models: Models, /, device: Device = None, batch: Width = 8) 
         batch: pictures of one size a call, always.
     """
     name = _checked(spec)
-    place = models.place(device, "float32", batch)
-    place.check(str(spec))
+    place = models.place(device, "float32", batch, spec)
     try:
         metric = models.get(("iqa", name, place), lambda: Metric(name, place))
     except NotFetched:

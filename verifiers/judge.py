@@ -140,7 +140,7 @@ def judge(
     if local:
         from noise_search.verifiers.judge_local import local_judge
 
-        return local_judge(spec, models, revision, models.place(device, dtype, batch), words)
+        return local_judge(spec, models, revision, models.place(device, dtype, batch, spec), words)
     url = address(spec.target)
     client = Client(
         url,

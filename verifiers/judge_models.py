@@ -18,6 +18,7 @@ from noise_search.verifiers.weights import (
     find_folder,
     has,
     is_path,
+    naming,
     settled,
 )
 
@@ -53,11 +54,8 @@ def seeing(models: Models, folder: Path, place: Place, key: str) -> Seeing:
     Raises:
         UserError: it cannot be loaded; the spec `key` is named.
     """
-    place.check(key)
-    try:
+    with naming(key):
         return models.get(("vision-language", folder, place), lambda: Seeing(folder, place))
-    except UserError as error:
-        raise UserError(f"verifier {key}: {error}") from None
 
 
 class Seeing:

@@ -248,8 +248,7 @@ def clip(
 
     if spec.part is not None or spec.items:
         raise UserError(f"verifier {spec}: write clip:MODEL/WEIGHTS, as ViT-L-14/openai, or a path")
-    place = models.place(device, dtype, batch)
-    place.check(str(spec))
+    place = models.place(device, dtype, batch, spec)
     target = spec.target or TOWER
     try:
         encoder = encoder_of(target, models, place)
@@ -347,7 +346,7 @@ def _shipped(spec: Spec, models: Models) -> Verifier:
     from noise_search.verifiers.clip_files import shipped_folder
 
     _no_target(spec)
-    place = models.place(None, "float32", 8)
+    place = models.place(None, "float32", 8, spec)
     encoder = encoder_of(str(shipped_folder(spec.name)), models, place)
     return _matching(Clip(encoder), spec, "Apache-2.0", "comes with the package")
 

@@ -88,6 +88,12 @@ class Models:
         found: T = self._held[key]
         return found
 
-    def place(self, device: Device, dtype: Dtype, batch: int) -> Place:
-        """How a model is run whose spec gives these options."""
-        return Place(device or self.device, dtype, batch)
+    def place(self, device: Device, dtype: Dtype, batch: int, spec: object) -> Place:
+        """How a model is run whose spec gives these options.
+
+        Raises:
+            UserError: its device is not there; the spec is named.
+        """
+        found = Place(device or self.device, dtype, batch)
+        found.check(str(spec))
+        return found

@@ -28,6 +28,7 @@ from noise_search.verifiers.weights import (
     find_folder,
     has,
     is_path,
+    naming,
     needed,
     quietly,
     settled,
@@ -74,18 +75,15 @@ def own_preview(
     kind = spec.target or ""
     if kind not in KINDS or spec.part is not None or spec.items:
         raise UserError(f"verifier {spec}: compare by self:clip or self:dino{nearest(kind, KINDS)}")
-    place = models.place(device, dtype, batch)
-    place.check(str(spec))
+    place = models.place(device, dtype, batch, spec)
     usual = needed("self", kind)[0]
     named = model or (TOWER if kind == "clip" else usual.repository)
-    try:
+    with naming(spec):
         encoder = (
             encoder_of(named, models, place)
             if kind == "clip"
             else _dino(spec, named, revision, models, place)
         )
-    except UserError as error:
-        raise UserError(f"verifier {spec}: {error}") from None
     card = Card(
         version=f"self:{kind} at:{at:g} cosine of {encoder.version}",
         low=-1.0,

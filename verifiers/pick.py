@@ -18,7 +18,14 @@ from noise_search.verifiers.clip import Clip, Encoder
 from noise_search.verifiers.clip_files import load_directory
 from noise_search.verifiers.models import Device, Dtype, Models, Width
 from noise_search.verifiers.pictures import Pictures, Pixels
-from noise_search.verifiers.weights import FLOPS, PROCESSOR, find_folder, has, is_path, needed
+from noise_search.verifiers.weights import (
+    PROCESSOR,
+    find_folder,
+    folder_of,
+    has,
+    naming,
+    origin,
+)
 
 __all__ = ["Pick", "pick"]
 
@@ -44,29 +51,20 @@ def pick(
     """
     if spec.part is not None or spec.items:
         raise UserError(f"verifier {spec}: write pick, pick:ORG/NAME or a path")
-    place = models.place(device, dtype, batch)
-    place.check(str(spec))
-    source = needed(spec.name, spec.target)
-    if spec.target is not None and is_path(spec.target):
-        folder = Path(spec.target).expanduser()
-    else:
-        folder = find_folder(source[0], str(spec), revision)
+    place = models.place(device, dtype, batch, spec)
+    folder = folder_of(spec, revision)
     words = _words(folder, spec.name)
-    try:
+    with naming(spec):
         encoder = models.get(
             ("pick", folder.resolve(), place),
             lambda: Encoder(load_directory(folder, place, words), place),
         )
-    except UserError as error:
-        raise UserError(f"verifier {spec}: {error}") from None
     model = Pick(encoder)
     card = Card(
         version=model.version,
         low=-encoder.scale,
         high=encoder.scale,
-        flops=FLOPS.get(source[0].repository) if source else None,
-        licence=source[0].licence if source else "unknown",
-        source=source[0].repository if source else str(folder),
+        **origin(spec, folder),
         costly=True,
     )
     return Pictures(model.scores, str(spec), card)

@@ -47,7 +47,7 @@ def vqa(
         raise UserError(f"verifier {spec}: write vqa, vqa:ORG/NAME or vqa:FOLDER")
     usual = needed(spec.name)[0]
     folder = find_model(spec.target or usual.repository, str(spec), revision, usual.licence)
-    model = Vqa(seeing(models, folder, models.place(device, dtype, batch), str(spec)))
+    model = Vqa(seeing(models, folder, models.place(device, dtype, batch, spec), str(spec)))
     card = Card(
         version=model.version,
         low=0,

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from noise_search.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from noise_search.specs import Spec
     from noise_search.verifiers.models import Place
 
 __all__ = [
@@ -27,10 +28,13 @@ __all__ = [
     "checksum",
     "fill",
     "find_folder",
+    "folder_of",
     "has",
     "is_path",
+    "naming",
     "needed",
     "on_disk",
+    "origin",
     "quietly",
     "read_state",
     "settled",
@@ -152,6 +156,48 @@ def needed(
 
         return published(target)
     return (Published(target, usual[0].files, "unknown"), *usual[1:])
+
+
+class Origin(TypedDict):
+    """What a card says of where weights come from."""
+
+    licence: str
+    source: str
+    flops: int | None
+
+
+def origin(spec: Spec, path: Path) -> Origin:
+    """Where the weights of a spec come from: a repository of the hub, or a path.
+
+    Args:
+        spec: as written.
+        path: where they lie.
+    """
+    published = needed(spec.name, spec.target)
+    if not published:
+        return Origin(licence="unknown", source=str(path), flops=None)
+    repository = published[0].repository
+    return Origin(licence=published[0].licence, source=repository, flops=FLOPS.get(repository))
+
+
+def folder_of(spec: Spec, revision: str | None) -> Path:
+    """The folder that a spec names, or in the hub's cache that of the repository it names.
+
+    Raises:
+        UserError: the cache does not hold it.
+    """
+    if spec.target is not None and is_path(spec.target):
+        return Path(spec.target).expanduser()
+    return find_folder(needed(spec.name, spec.target)[0], str(spec), revision)
+
+
+@contextmanager
+def naming(spec: object) -> Iterator[None]:
+    """What is refused here is told with the spec that has asked for it."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"verifier {spec}: {error}") from None
 
 
 def is_path(where: str) -> bool:

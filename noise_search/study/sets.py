@@ -181,9 +181,8 @@ def inception(
 
     if spec.target is not None or spec.items or not classifier:
         raise UserError(f"measure {spec}: write is(classifier=FOLDER), or is(classifier=ORG/NAME)")
-    place = models.place(device, dtype, batch)
     try:
-        place.check(str(spec))
+        place = models.place(device, dtype, batch, spec)
         folder = (
             Path(classifier).expanduser()
             if is_path(classifier)
@@ -256,8 +255,7 @@ def _encoder(target: str, models: Models, device: Device, dtype: Dtype, batch: i
     from noise_search.verifiers.clip_files import SHIPPED, shipped_folder
     from noise_search.verifiers.own_preview import load_features
 
-    place = models.place(device, dtype, batch)
-    place.check(f"features={target}")
+    place = models.place(device, dtype, batch, f"features={target}")
     if target in SHIPPED:
         return encoder_of(str(shipped_folder(target)), models, place)
     folder = Path(target).expanduser()

@@ -205,7 +205,9 @@ def test_a_users_pipeline_is_wrapped_as_it_is(load_tiny: Load) -> None:
 @pytest.fixture
 def shipped(tiny_folders: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiny weights in the place of the package's own."""
-    monkeypatch.setattr("noise_search.pipelines.shapes.loading._folder", lambda kind: tiny_folders[kind])
+    monkeypatch.setattr(
+        "noise_search.pipelines.shapes.loading._folder", lambda kind: tiny_folders[kind]
+    )
 
 
 @pytest.mark.usefixtures("shipped")
@@ -227,7 +229,9 @@ def test_the_built_in_model(text: str, dtype: Any, capfd: pytest.CaptureFixture[
 
 
 def test_missing_weights_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.setattr("noise_search.pipelines.shapes.loading._folder", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(
+        "noise_search.pipelines.shapes.loading._folder", lambda kind: tmp_path / kind
+    )
     with pytest.raises(UserError, match=r"shapes:ddim: its weights are missing from .*ddim"):
         load("shapes:ddim", options())
 

@@ -14,7 +14,7 @@ from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
 from noise_search.journal import Journal
 from noise_search.judged import Judged
-from noise_search.noise import LATENTS, Book, Medium, seed_from
+from noise_search.noise import LATENTS, Book, Medium, Recipe, seed_from
 from noise_search.problem import Played, Sample, Score
 from noise_search.ranking import ByScore
 from noise_search.registry import build_search
@@ -25,8 +25,8 @@ from tests.verifiers.judge_server import grade
 STEPS = 4
 
 
-def painted(ask: Ask) -> Any:
-    draw = np.random.default_rng(seed_from(ask.path.name))
+def painted(noise: Recipe) -> Any:
+    draw = np.random.default_rng(seed_from(noise.name))
     return draw.integers(0, 255, (4, 4, 3), dtype=np.uint8)
 
 
@@ -44,10 +44,10 @@ class Painter:
         return ask.steps, ask.begin, ask.until
 
     def play(self, asks: Sequence[Ask]) -> tuple[list[Played], Cost]:
-        return [Played(self.price(ask), painted(ask)) for ask in asks], ZERO
+        return [Played(self.price(ask), painted(ask.path)) for ask in asks], ZERO
 
     def picture(self, candidate: Candidate, prompt: Prompt) -> tuple[Any, Any, Cost]:
-        raise NotImplementedError
+        return painted(candidate.noise), None, ZERO
 
     def describe(self) -> Mapping[str, object]:
         return {}
