@@ -92,9 +92,28 @@ SPOKEN: Mapping[str, str] = {
     "tokens_out": "tokens written",
     "judge_calls": "judge calls",
     "judge_tokens": "tokens of the verifier",
-    "micro_usd": "millionths of a US dollar",
+    "micro_usd": "US dollars",
 }
 """Fields of `Cost` as people call them."""
+JUDGING = ("judge_calls", "judge_tokens", "micro_usd")
+"""What a judge spends: known as the most that a look can cost, and in truth mostly far less."""
+
+
+def check_judging(limits: Limits, price: Cost) -> None:
+    """Refuse limits of a judge that would never hold anything back, whoever relies on them.
+
+    Args:
+        limits: of a budget.
+        price: of one sample with its verifier, at most.
+
+    Raises:
+        UserError: nothing spends what is limited.
+    """
+    for field in JUDGING:
+        if field in limits and not getattr(price, field):
+            hint = "; a judge's usd_in= and usd_out= tell what it costs"
+            hint = hint if field == "micro_usd" else ""
+            raise UserError(f"budget: the verifier spends no {SPOKEN[field]} here{hint}")
 
 
 def read_limits(text: str) -> dict[str, int]:

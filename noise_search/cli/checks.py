@@ -78,7 +78,8 @@ def _check_verifier(key: str, text: str) -> None:
             _check_verifier(key, part)
     except UserError as error:
         said = str(error)
-        raise UserError(said if said.startswith(key) else f"{key}: {said}") from None
+        said = said if said.startswith(key) else f"{key}: {said.removeprefix('verifier: ')}"
+        raise UserError(said) from None
 
 
 def _check_options(kind: str, text: str, given: int) -> None:

@@ -34,7 +34,7 @@ def print_estimate(
     rows["candidates"] = _figure(most, estimate.candidates)
     for kind in dict.fromkeys([*estimate.cost, *unknown]):
         known = None if kind in unknown else estimate.cost.get(kind)
-        rows[SPOKEN[kind]] = _figure(most, known)
+        rows[SPOKEN[kind]] = _figure(most, known, money=kind == "micro_usd")
     size = estimate.record_bytes
     rows["disk"] = "unknown" if size is None else f"{_size(size)} of records, and the samples"
     width = max(map(len, rows))
@@ -43,8 +43,10 @@ def print_estimate(
     typer.echo("Nothing was loaded, made or written.")
 
 
-def _figure(most: str, number: int | None) -> str:
-    return "unknown" if number is None else f"{most}{number:,}"
+def _figure(most: str, number: int | None, *, money: bool = False) -> str:
+    if number is None:
+        return "unknown"
+    return f"{most}{number / 1e6:,.4g}" if money else f"{most}{number:,}"
 
 
 def _size(number: float) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from noise_search.ask import Ask, Prompt, may_be_looked_at, passing, resolve
-from noise_search.budget import UNITS, ZERO, Cost, Limits, read_limits
+from noise_search.budget import JUDGING, UNITS, ZERO, Cost, Limits, check_judging, read_limits
 from noise_search.candidate import Candidate
 from noise_search.errors import Stop, UserError
 from noise_search.moves import Plan, Start
@@ -34,8 +34,6 @@ BYTES_OF_CANDIDATE = 900
 """In the journal and in `candidates.jsonl` together, as measured."""
 BOUNDABLE = ("nfe", "forwards", "decodes", "previews", "verifier_calls", "tokens_out")
 """What is priced before anything is played."""
-JUDGING = ("judge_calls", "judge_tokens", "micro_usd")
-"""What a judge spends: known as the most that a look can cost, and in truth mostly far less."""
 
 
 _SPELLED = {field: unit for unit, (field, times) in UNITS.items() if times == 1}
@@ -64,19 +62,15 @@ class Pricer(Protocol):
         ...
 
 
-class Judging:
-    """A pricer whose samples are looked at by a verifier that has a price.
+class _Handing:
+    """Hands on what a pricer says of its model.
 
     Args:
-        pricer: knows the model's prices.
-        judging: what a look costs at most, beside the call.
-        earlier: after which share of the stages it is shown a preview, or None.
+        pricer: knows the prices.
     """
 
-    def __init__(self, pricer: Pricer, judging: Cost, earlier: float | None = None) -> None:
+    def __init__(self, pricer: Pricer) -> None:
         self.pricer = pricer
-        self.judging = judging
-        self.earlier = earlier
 
     @property
     def medium(self) -> Medium:
@@ -92,6 +86,21 @@ class Judging:
     def most_steps(self) -> int:
         """The pricer's."""
         return self.pricer.most_steps
+
+
+class Judging(_Handing):
+    """A pricer whose samples are looked at by a verifier that has a price.
+
+    Args:
+        pricer: knows the model's prices.
+        judging: what a look costs at most, beside the call.
+        earlier: after which share of the stages it is shown a preview, or None.
+    """
+
+    def __init__(self, pricer: Pricer, judging: Cost, earlier: float | None = None) -> None:
+        super().__init__(pricer)
+        self.judging = judging
+        self.earlier = earlier
 
     def price(self, ask: Ask) -> Cost:
         """The pricer's, with the earlier preview."""
@@ -103,7 +112,7 @@ def judging_of(pricer: Pricer) -> Cost:
     return pricer.judging if isinstance(pricer, Judging) else ZERO
 
 
-class Priced:
+class Priced(_Handing):
     """A problem that charges its prices and answers with scores made up from a hash.
 
     Args:
@@ -112,24 +121,9 @@ class Priced:
     """
 
     def __init__(self, pricer: Pricer, salt: int = 0) -> None:
-        self.pricer = pricer
+        super().__init__(pricer)
         self.salt = salt
         self._look = Cost(verifier_calls=1) + judging_of(pricer)
-
-    @property
-    def medium(self) -> Medium:
-        """The pricer's."""
-        return self.pricer.medium
-
-    @property
-    def stochastic(self) -> bool:
-        """The pricer's."""
-        return self.pricer.stochastic
-
-    @property
-    def most_steps(self) -> int:
-        """The pricer's."""
-        return self.pricer.most_steps
 
     def price(self, ask: Ask) -> Cost:
         """The pricer's price, and the verifier's if it may be looked at."""
@@ -370,6 +364,7 @@ def check_budget(pricer: Pricer, prompt: Prompt, settings: Settings) -> None:
     if search_steps != steps:
         least += sample_price(pricer, prompt, steps) * settings.top_k
         needs = f"one sample and {settings.top_k} in full"
+    check_judging(settings.limits, least)
     for name, limit in settings.limits.items():
         most = "up to " if pricer.medium.answers or name in JUDGING else ""
         if getattr(least, name) > limit:

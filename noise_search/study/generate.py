@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from noise_search.ask import Prompt, resolve
-from noise_search.budget import ZERO, Cost
+from noise_search.budget import ZERO, Cost, check_judging
 from noise_search.candidate import Candidate
 from noise_search.errors import Stop, UserError
 from noise_search.journal import Journal, header
@@ -142,6 +142,7 @@ def check_prices(bench: Bench, jobs: Sequence[Job]) -> None:
     for job in jobs:
         start = Start(problem.medium.fresh(0))
         price = problem.price(resolve(job.prompt, start, job.steps, problem.stochastic))
+        check_judging(job.limits, price)
         spends = {*price.record(), "microseconds"}
         if job.limits and not spends & set(job.limits):
             raise UserError(f"budget: nothing here spends {next(iter(job.limits))}")

@@ -183,3 +183,19 @@ def test_in_a_hundred_runs_the_key_is_found_nowhere(
 ) -> None:
     for seed in range(100):
         check_folder_tells_no_key(seed, monkeypatch, tmp_path / str(seed))
+
+
+@pytest.mark.parametrize(
+    ("verifier", "budget", "said"),
+    [
+        ("judge:http://127.0.0.1:9/v1#m", "24nfe+5usd", "no US dollars here; a judge's usd_in="),
+        ("shapes-clip", "24nfe+10jcalls", "spends no judge calls here"),
+        ("shapes-clip", "24nfe+2kjtok", "spends no tokens of the verifier here"),
+    ],
+)
+def test_a_limit_that_would_hold_nothing_back_is_refused(
+    verifier: str, budget: str, said: str
+) -> None:
+    settings = settings_of(verifier, budget)
+    with pytest.raises(UserError, match=said):
+        check_budget(price_of(settings), PROMPTS[0], settings)
