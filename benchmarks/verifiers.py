@@ -2,8 +2,9 @@
 
 Towers of real size with random weights, 16 pictures of 512 x 512 a batch, no picture twice; the
 sentences are known, as a search asks for few. The bare model is its own preprocessing and its
-forward on the batch. Repetitions of all are interleaved; figures are medians of ratios within one.
-Seconds are the processor's on a CPU, as others may work on the machine too.
+forward on the batch. The layer's own part is what a call takes beside these two, by clocks around
+them in the same call: a machine that slows down slows both. What a shared tower saves is a median
+of ratios of interleaved calls. Seconds are the processor's on a CPU, as others may work there too.
 
     python benchmarks/verifiers.py
 """
@@ -15,6 +16,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,8 +30,10 @@ from safetensors.torch import save_file
 
 from noise_search.ask import Prompt
 from noise_search.problem import Sample
+from noise_search.verifiers.clip import Encoder
+from noise_search.verifiers.clip_files import load_directory
 from noise_search.verifiers.loading import load
-from noise_search.verifiers.models import Models
+from noise_search.verifiers.models import Models, Place
 
 BATCH, SIDE = 16, 512
 WANTED = {"overhead": 0.03, "saving": 0.45}
@@ -53,6 +57,7 @@ def main() -> None:
 
 def measured(name: str, repeat: int, device: str) -> dict[str, Any]:
     """The figures of one tower."""
+    found: dict[str, Any] = {"tower": name}
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write(name, folder)
@@ -68,17 +73,46 @@ def measured(name: str, repeat: int, device: str) -> dict[str, Any]:
         }
         clock = time.process_time if device == "cpu" else time.perf_counter
         seconds = interleaved(runs, pixels, repeat, clock)
-    found: dict[str, Any] = {"tower": name}
+        for key, spec in (("clip", clip), ("aesthetic", aesthetic)):
+            found[f"overhead_of_{key}"] = band(overheads(spec, folder, device, repeat, clock))
     found["ms_an_image"] = {
         key: round(1000 * statistics.median(row) / BATCH, 2) for key, row in seconds.items()
     }
-    for key in ("clip", "aesthetic"):
-        ratios = [a / b - 1 for a, b in zip(seconds[key], seconds["forward"], strict=True)]
-        found[f"overhead_of_{key}"] = band(ratios)
     triples = zip(seconds["rank"], seconds["clip"], seconds["aesthetic"], strict=True)
     found["saving_of_rank"] = band([1 - a / (b + c) for a, b, c in triples])
     print(found, flush=True)
     return found
+
+
+def overheads(
+    spec: str, folder: Path, device: str, repeat: int, clock: Callable[[], float]
+) -> list[float]:
+    """The layer's own part of each call, over that of the model and its preprocessing."""
+    within = 0.0
+
+    def timed(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def call(given: Any) -> Any:
+            nonlocal within
+            began = clock()
+            answer = function(given)
+            if device != "cpu":
+                torch.cuda.synchronize(device)
+            within += clock() - began
+            return answer
+
+        return call
+
+    place = Place(device, "float32", BATCH)
+    towers = load_directory(folder, place)
+    towers = replace(towers, image=timed(towers.image), pixels=timed(towers.pixels))
+    models = Models()
+    models.get(("clip", folder.resolve(), place), lambda: Encoder(towers, place))
+    score, found = load(spec, models).score, list[float]()
+    for i in range(-1, repeat):
+        shown, within, began = samples(i), 0.0, clock()
+        score(shown)
+        found.append((clock() - began - within) / within)
+    return found[1:]
 
 
 def write(name: str, folder: Path) -> None:
