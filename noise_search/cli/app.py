@@ -274,7 +274,9 @@ def score(
 def list_names(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="KIND", help="searches, verifiers or models. Default: all."),
+        typer.Argument(
+            metavar="KIND", help="searches, verifiers, models or measures. Default: all."
+        ),
     ] = None,
 ) -> None:
     """Show the searches, verifiers and models there are, with their options."""

@@ -17,7 +17,12 @@ from noise_search.registry import names
 if TYPE_CHECKING:
     from noise_search.verifiers.known import Known
 
-KINDS: Mapping[str, str] = {"searches": "search", "verifiers": "verifier", "models": "model"}
+KINDS: Mapping[str, str] = {
+    "searches": "search",
+    "verifiers": "verifier",
+    "models": "model",
+    "measures": "measure",
+}
 
 
 @dataclass(frozen=True)
