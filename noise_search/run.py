@@ -68,6 +68,7 @@ class Outcome:
         spent: the sum of their costs.
         reason: why it ended, in words.
         ranking: how its candidates compared, in the end.
+        equal: moves that led where another of their round did already, as steps draw no noise.
     """
 
     prompt: Prompt
@@ -76,6 +77,7 @@ class Outcome:
     spent: Cost = ZERO
     reason: str = ""
     ranking: Ranking | None = None
+    equal: int = 0
 
     @property
     def best(self) -> Candidate | None:
@@ -139,6 +141,7 @@ class _Live:
     listed: dict[Name, Candidate] = field(default_factory=dict[Name, Candidate])
     result: list[Candidate] = field(default_factory=list[Candidate])
     reason: str = "stopped"
+    equal: int = 0
 
     def advance(self, found: list[Candidate] | None) -> None:
         """Let the search say its next moves, or end."""
@@ -149,6 +152,9 @@ class _Live:
             self.reason = self.task.ended or "the search has ended"
         except Spent as spent:
             self.moves, self.reason = None, spent.reason
+        if not self.task.stochastic:
+            names = [ask.name for ask in self.asks() if ask is not None]
+            self.equal += len(names) - len(set(names))
 
     def asks(self) -> list[Ask | None]:
         """What the moves it waits for lead to; None where to their own candidate."""
@@ -190,7 +196,7 @@ class _Live:
         ends = [c for c in candidates if c.finished]
         found = handed or top(ranking, ends, len(ends))
         spent = sum((c.cost for c in candidates), ZERO)
-        return Outcome(self.job.prompt, found, candidates, spent, self.reason, ranking)
+        return Outcome(self.job.prompt, found, candidates, spent, self.reason, ranking, self.equal)
 
 
 class Run:
@@ -352,6 +358,8 @@ class Run:
             self._file(batch.candidates, owners)
             if batch.lost is not None:
                 raise UserError(batch.lost)
+            if batch.stopped:
+                raise Stop
 
     def _file(self, candidates: Sequence[Candidate], owners: dict[Name, list[_Live]]) -> None:
         for candidate in candidates:

@@ -72,6 +72,11 @@ def print_results(results: Sequence[Result], out: Path, *, quiet: bool) -> None:
             f"{found:,} candidates, {spent:,} {SPOKEN[unit]}"
             + (f", {failed:,} of the candidates failed" if failed else "")
         )
+        if equal := sum(result.outcome.equal for result in results):
+            typer.echo(
+                f"note: {equal:,} continuations were equal to others, as steps draw no noise; "
+                "a search that branches needs --eta above 0"
+            )
         for line in _watched(results):
             typer.echo(line)
     typer.echo(str(out))

@@ -30,6 +30,14 @@ def test_generate_says_what_it_found_and_where(call: Call, here: Path) -> None:
     assert record(here / "run")["candidates"] == 8
 
 
+def test_branches_that_are_equal_are_told(call: Call) -> None:
+    beam = ("generate", "hello", *MODEL, "--search", "beam(draws=4,width=2)")
+    said = call(*beam, "--eta", "0", "--out", "run").out
+    assert "continuations were equal to others" in said
+    assert "--eta above 0" in said
+    assert "equal to others" not in call(*beam, "--eta", "1", "--out", "other").out
+
+
 def test_quiet_says_only_where(call: Call) -> None:
     assert call(*GENERATE, "--out", "run", "--quiet") == (0, "run\n", "")
 
