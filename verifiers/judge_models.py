@@ -25,7 +25,7 @@ from noise_search.verifiers.weights import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Seeing", "behind", "find_model", "seeing"]
+__all__ = ["Seeing", "behind", "find_model", "likelihoods", "seeing"]
 
 
 def find_model(target: str, key: str, revision: str | None, licence: str = "unknown") -> Path:
@@ -117,9 +117,9 @@ class Seeing:
         if whole.startswith(head) and word in whole[len(head) :]:
             tail = whole[len(head) :]
             said = tail[: tail.index(word) + len(word)]
-        before, after = self._tokens(head), self._tokens(head + said)
+        before, after = self.tokens(head), self.tokens(head + said)
         joined = after[: len(before)] != before
-        return self._tokens(said) if joined else after[len(before) :]
+        return self.tokens(said) if joined else after[len(before) :]
 
     def encoded(
         self, questions: Sequence[str], pictures: Sequence[Sequence[Pixels]]
@@ -151,7 +151,8 @@ class Seeing:
         )
         return text
 
-    def _tokens(self, text: str) -> list[int]:
+    def tokens(self, text: str) -> list[int]:
+        """The tokens of a text, in which a picture is its mark alone."""
         found: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
         return found
 
@@ -174,6 +175,21 @@ def behind(inputs: dict[str, Any], tokens: Sequence[int]) -> dict[str, Any]:
             tail = new.get(key, more.new_zeros(more.shape))
             grown[key] = _joined(value, tail)
     return grown
+
+
+def likelihoods(logits: Tensor, said: Sequence[int]) -> list[float]:
+    """How likely the tokens of an answer are, all of them, 0 to 1 a row.
+
+    Args:
+        logits: (rows, tokens of the answer, words), of the places where each token is said.
+        said: the tokens.
+    """
+    import torch
+
+    tokens = torch.tensor(said, device=logits.device)
+    each = logits.float().log_softmax(-1)[:, torch.arange(len(said)), tokens]
+    found: list[float] = each.double().sum(-1).exp().tolist()
+    return found
 
 
 def _joined(value: Tensor, tail: Tensor) -> Tensor:
