@@ -12,8 +12,9 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Sequence
+from functools import partial
+from itertools import takewhile
 from math import isclose
-from os.path import commonprefix
 from typing import TYPE_CHECKING, Any
 
 from noise_search.errors import out_of_memory
@@ -81,8 +82,7 @@ class SharedPrefix:
         with torch.inference_mode():
             seen: Any = DynamicCache(config=self._model.model.config)
             self._model.model(**head, **{self._cache: seen}, use_cache=True, logits_to_keep=1)
-            behind = Batches(lambda rows: self._behind(seen, rows), self._model.place.batch)
-            return behind(rests)
+            return Batches(partial(self._behind, seen), self._model.place.batch)(rests)
 
     def _parted(
         self, picture: Pixels, questions: Sequence[str]
@@ -91,7 +91,9 @@ class SharedPrefix:
         inputs = self._model.encoded(questions[:1], [[picture]])
         tokens = [self._model.tokens(question) for question in questions]
         # of each at least one token is left, to say what comes after it
-        shared = min(len(commonprefix(tokens)), *(len(row) - 1 for row in tokens))
+        same = (len(set(column)) == 1 for column in zip(*tokens, strict=False))
+        alike = sum(takewhile(bool, same))
+        shared = min(alike, *(len(row) - 1 for row in tokens))
         rests = [row[shared:] for row in tokens]
         ids: Tensor = inputs["input_ids"]
         length = len(rests[0])

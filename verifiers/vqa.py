@@ -72,10 +72,13 @@ class Vqa:
 
     Args:
         model: sees and answers.
+
+    Attributes:
+        model: the same.
     """
 
     def __init__(self, model: Seeing) -> None:
-        self._model = model
+        self.model = model
         self._yes = model.answer(QUESTION.format(prompt="it"), "Yes")
         self._batches = Batches(self._batch, model.place.batch)
         self._sharing = SharedPrefix(model, self._yes)
@@ -84,7 +87,7 @@ class Vqa:
     @property
     def version(self) -> str:
         """What decides the scores."""
-        return f'vqa {self._model.version} P("Yes") {QUESTION}'
+        return f'vqa {self.model.version} P("Yes") {QUESTION}'
 
     def likelihoods(self, pictures: Sequence[Pixels], prompts: Sequence[str]) -> list[float]:
         """P("Yes"), 0 to 1, of each picture for its own prompt.
@@ -117,15 +120,15 @@ class Vqa:
         return self._shares
 
     def _question(self, prompt: str) -> str:
-        return self._model.question(QUESTION.format(prompt=prompt))
+        return self.model.question(QUESTION.format(prompt=prompt))
 
     def _batch(self, pairs: Sequence[tuple[Pixels, str]]) -> list[float]:
         import torch
 
         questions = [self._question(prompt) for _, prompt in pairs]
-        inputs = self._model.encoded(questions, [[picture] for picture, _ in pairs])
+        inputs = self.model.encoded(questions, [[picture] for picture, _ in pairs])
         count = len(self._yes)
         with torch.inference_mode():
             asked = behind(inputs, self._yes[:-1])
-            logits = self._model.model(**asked, logits_to_keep=count).logits[:, -count:]
+            logits = self.model.model(**asked, logits_to_keep=count).logits[:, -count:]
             return likelihoods(logits, self._yes)

@@ -29,9 +29,39 @@ QWEN = (
     "{% else %}{{ part.text }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+IDEFICS = (
+    "<|im_start|>{% for message in messages %}{{ message.role | capitalize }}:"
+    "{% for part in message.content %}{% if part.type == 'text' %}{{ part.text }}"
+    "{% else %}<image>{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
+)
+INTERN = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{% for part in message.content %}"
+    "{% if part.type == 'image' %}<IMG_CONTEXT>\n{% else %}{{ part.text }}{% endif %}{% endfor %}"
+    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+TEXT = {
+    "hidden_size": HIDDEN,
+    "intermediate_size": 48,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": HEADS,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 2048,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+TOWER = {
+    "hidden_size": HIDDEN,
+    "intermediate_size": 48,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": HEADS,
+}
 
 
-def _tokenizer(marks: list[str], template: str, words: list[str]) -> Any:
+def _tokenizer(
+    marks: list[str], template: str, words: list[str], named: dict[str, str] | None = None
+) -> Any:
     letters = sorted(ByteLevel.alphabet())
     vocab = {token: at for at, token in enumerate([*marks, *letters])}
     merges: list[tuple[str, str]] = []
@@ -50,7 +80,7 @@ def _tokenizer(marks: list[str], template: str, words: list[str]) -> Any:
         tokenizer_object=tokenizer,
         pad_token=marks[0],
         eos_token=marks[2],
-        additional_special_tokens=marks[4:],
+        extra_special_tokens=named or marks[4:],
     )
     made.chat_template = template
     return made
@@ -80,26 +110,8 @@ def write_llava(folder: Path, answers: Sequence[str] = ()) -> Path:
     plain = len(tokenizer)
     tokenizer.add_tokens([AddedToken(answer, normalized=False) for answer in answers])
     config = library.LlavaConfig(
-        vision_config=library.CLIPVisionConfig(
-            hidden_size=HIDDEN,
-            intermediate_size=48,
-            num_hidden_layers=LAYERS,
-            num_attention_heads=HEADS,
-            image_size=SIDE,
-            patch_size=PATCH,
-        ),
-        text_config=library.LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=HIDDEN,
-            intermediate_size=48,
-            num_hidden_layers=LAYERS,
-            num_attention_heads=HEADS,
-            num_key_value_heads=2,
-            max_position_embeddings=2048,
-            pad_token_id=0,
-            bos_token_id=1,
-            eos_token_id=2,
-        ),
+        vision_config=library.CLIPVisionConfig(**TOWER, image_size=SIDE, patch_size=PATCH),
+        text_config=library.LlamaConfig(**TEXT, vocab_size=len(tokenizer)),
         image_token_index=MARKS.index("<image>"),
         image_token_id=MARKS.index("<image>"),
         vision_feature_layer=-2,
@@ -139,21 +151,14 @@ def write_qwen(folder: Path) -> Path:
     at = {mark: number for number, mark in enumerate(marks)}
     config = library.Qwen2VLConfig(
         text_config={
+            **TEXT,
             "vocab_size": len(tokenizer),
-            "hidden_size": HIDDEN,
-            "intermediate_size": 48,
-            "num_hidden_layers": LAYERS,
-            "num_attention_heads": HEADS,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": 2048,
             "rope_parameters": {
                 "rope_type": "default",
                 "mrope_section": [1, 1, 2],
                 "rope_theta": 10000.0,
             },
-            "pad_token_id": 0,
             "bos_token_id": 0,
-            "eos_token_id": 2,
         },
         vision_config={
             "depth": LAYERS,
@@ -178,6 +183,64 @@ def write_qwen(folder: Path) -> Path:
     )
     return _saved(
         _shaken(lambda: library.Qwen2VLForConditionalGeneration(config)), processor, folder
+    )
+
+
+def write_idefics(folder: Path) -> Path:
+    """Idefics3, as SmolVLM is: a picture is cut into tiles, each with a mark of its place."""
+    tiles = [f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 2)]
+    marks = ["<pad>", "<|im_start|>", "<end_of_utterance>", "<unk>", "<image>"]
+    marks += ["<fake_token_around_image>", "<global-img>", *tiles]
+    tokenizer = _tokenizer(marks, IDEFICS, ["ĠYes"])
+    config = library.Idefics3Config(
+        vision_config={**TOWER, "image_size": SIDE, "patch_size": PATCH},
+        text_config={**TEXT, "model_type": "llama", "vocab_size": len(tokenizer)},
+        image_token_id=marks.index("<image>"),
+        scale_factor=2,
+    )
+    processor = library.Idefics3Processor(
+        image_processor=library.Idefics3ImageProcessor(
+            size={"longest_edge": 2 * SIDE}, max_image_size={"longest_edge": SIDE}
+        ),
+        tokenizer=tokenizer,
+        image_seq_len=1,
+        chat_template=IDEFICS,
+    )
+    return _saved(
+        _shaken(lambda: library.Idefics3ForConditionalGeneration(config)), processor, folder
+    )
+
+
+def write_internvl(folder: Path) -> Path:
+    """InternVL: a tower of its own, tiles, and Qwen2."""
+    marks = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<unk>"]
+    named = {
+        "context_image_token": "<IMG_CONTEXT>",
+        "start_image_token": "<img>",
+        "end_image_token": "</img>",
+        "video_token": "<video>",
+    }
+    marks += named.values()
+    tokenizer = _tokenizer(marks, INTERN, ["Yes"], named)
+    config = library.InternVLConfig(
+        vision_config={**TOWER, "image_size": (SIDE, SIDE), "patch_size": (PATCH, PATCH)},
+        text_config={**TEXT, "model_type": "qwen2", "vocab_size": len(tokenizer)},
+        image_token_id=marks.index("<IMG_CONTEXT>"),
+        image_seq_length=1,
+        downsample_ratio=0.5,
+    )
+    size = {"height": SIDE, "width": SIDE}
+    processor = library.InternVLProcessor(
+        image_processor=library.GotOcr2ImageProcessor(
+            size=size, crop_to_patches=True, max_patches=4
+        ),
+        tokenizer=tokenizer,
+        video_processor=library.InternVLVideoProcessor(size=size),
+        image_seq_length=1,
+        chat_template=INTERN,
+    )
+    return _saved(
+        _shaken(lambda: library.InternVLForConditionalGeneration(config)), processor, folder
     )
 
 
