@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -13,12 +13,18 @@ __all__ = ["fingerprint"]
 _WHOLE = 256 << 20  # Bytes of weights that are hashed whole; larger models by samples.
 
 
-def fingerprint(tensors: Mapping[str, Tensor]) -> str:
-    """A digest of weights: of all their bytes, or for a large model of 4 KiB of each tensor."""
+def fingerprint(tensors: Mapping[str, Tensor], fetch: Callable[[str], Tensor] | None = None) -> str:
+    """A digest of weights: of all their bytes, or for a large model of 4 KiB of each tensor.
+
+    Args:
+        tensors: by name.
+        fetch: gets the content of one, where it is not in the tensor itself.
+    """
     whole = sum(t.nbytes for t in tensors.values()) <= _WHOLE
     digest = hashlib.sha256()
     for key, tensor in sorted(tensors.items()):
-        flat = tensor.detach().reshape(-1)
+        content = tensor if fetch is None else fetch(key)
+        flat = content.detach().reshape(-1)
         if not whole:
             flat = flat[:: max(1, flat.numel() * flat.element_size() // 4096)]
         data = flat.contiguous().cpu().view(torch.uint8).numpy().tobytes()

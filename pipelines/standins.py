@@ -143,6 +143,9 @@ class Denoiser:
     def __setattr__(self, name: str, value: object) -> None:
         setattr(self._inner, name, value)
 
+    def __delattr__(self, name: str) -> None:
+        delattr(self._inner, name)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The denoiser's answer on the slice, zeros elsewhere."""
         walker: Walker = self._walker

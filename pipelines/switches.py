@@ -1,0 +1,73 @@
+"""How a pipeline's models are set beyond their weights, in a line for the record.
+
+Weights do not tell the strength of a LoRA or an IP-Adapter, FreeU, tiles and slices of a decoder,
+attention processors, caches, or whether a model is compiled. Nothing is known of these by name:
+the plain attributes of the modules are what is told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from torch import nn
+
+__all__ = ["switches"]
+
+_COMPILED = "_orig_mod"
+"""Where a module that `torch.compile` returns holds its model."""
+_ADAPTERS = ("_active_adapter", "_disable_adapters")
+"""Attributes of PEFT's layers that say which LoRA is in use."""
+
+
+def switches(models: Mapping[str, nn.Module]) -> str:
+    """A digest of how models are set; equal settings have equal digests.
+
+    Args:
+        models: by name. Of models of other libraries only their adapters are told.
+    """
+    told = {
+        f"{name}.{path}": found
+        for name, model in models.items()
+        for path, part in model.named_modules()
+        if (found := dict(_settings(part, model)))
+    }
+    data = json.dumps(told, sort_keys=True, default=str).encode()
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def _settings(part: nn.Module, model: nn.Module) -> Iterator[tuple[str, object]]:
+    """Name and value of what is set on one module."""
+    of_peft = type(part).__module__.startswith("peft.")
+    inner = getattr(model, _COMPILED, model)
+    if of_peft or type(inner).__module__.startswith("diffusers."):
+        yield from _plain(part)
+    if of_peft:
+        yield from ((name, getattr(part, name, None)) for name in _ADAPTERS)
+    if hasattr(part, _COMPILED) or part._compiled_call_impl is not None:
+        yield "compiled", True
+    processor = vars(part).get("processor")
+    if processor is not None:
+        yield "processor", [type(processor).__qualname__, dict(_plain(processor))]
+    registry = vars(part).get("_diffusers_hook")
+    for name, hook in sorted(registry.hooks.items()) if registry is not None else ():
+        if hook._is_stateful:
+            yield f"hook {name}", dict(_plain(getattr(hook, "config", None)))
+
+
+def _plain(thing: Any) -> Iterator[tuple[str, object]]:
+    """The public attributes that are plain values."""
+    for name, value in getattr(thing, "__dict__", {}).items():
+        if not name.startswith("_") and name != "training" and _is_plain(value):
+            yield name, value
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, dict):
+        items = cast("dict[object, object]", value).items()
+        return all(isinstance(k, str) and _is_plain(v) for k, v in items)
+    if isinstance(value, list | tuple):
+        return all(_is_plain(part) for part in cast("list[object]", value))
+    return value is None or isinstance(value, bool | int | float | str)
