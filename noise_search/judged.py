@@ -12,6 +12,7 @@ from noise_search.errors import UserError
 from noise_search.noise import Medium
 from noise_search.problem import (
     Batch,
+    CutShort,
     LostVerifierError,
     Pipeline,
     Played,
@@ -100,8 +101,8 @@ class Judged:
 
     def play(self, asks: Sequence[Ask]) -> Batch:
         """Generate, then judge what can be judged."""
-        played, overhead = self.pipeline.play([passing(a, self._earlier) for a in asks])
-        shown = [(i, _sample(asks[i], p)) for i, p in enumerate(played) if p.shown]
+        played, overhead, stopped = self._generated(asks)
+        shown = [(i, _sample(asks[i], p)) for i, p in played.items() if p.shown]
         lost, given = None, list[Score | None]()
         try:
             given += judge(self.verifier, [s for _, s in shown]) if shown else []
@@ -110,12 +111,22 @@ class Judged:
         scores = {i: score for (i, _), score in zip(shown, given, strict=True) if score}
         unjudged = {i for i, _ in shown} - scores.keys()
         made = [
-            self._candidate(a, p, scores.get(i))
-            for i, (a, p) in enumerate(zip(asks, played, strict=True))
+            self._candidate(asks[i], p, scores.get(i))
+            for i, p in played.items()
             if i not in unjudged
         ]
         overhead = sum((played[i].cost for i in unjudged), overhead)  # they will be made again
-        return Batch(made, overhead, sum(score.cached for score in scores.values()), lost)
+        cached = sum(score.cached for score in scores.values())
+        return Batch(made, overhead, cached, lost, stopped)
+
+    def _generated(self, asks: Sequence[Ask]) -> tuple[dict[int, Played], Cost, bool]:
+        """What was played, by place; what was spent beside; whether the user ends the run."""
+        try:
+            played, overhead = self.pipeline.play([passing(a, self._earlier) for a in asks])
+        except CutShort as cut:
+            whole = {i: p for i, p in enumerate(cut.played) if p is not None}
+            return whole, cut.overhead, True
+        return dict(enumerate(played)), overhead, False
 
     def _candidate(self, ask: Ask, played: Played, score: Score | None) -> Candidate:
         judged = score or Score()

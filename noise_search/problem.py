@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 from noise_search.ask import Ask, Prompt
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
-from noise_search.errors import UserError
+from noise_search.errors import Stop, UserError
 from noise_search.noise import Medium
 from noise_search.text import Text
 
@@ -103,6 +103,20 @@ class Played:
         return self.failure is None and (self.pixels is not None or self.seen is not None)
 
 
+class CutShort(Stop):
+    """Raised by a pipeline whose user ends the run in the midst of a batch.
+
+    Args:
+        played: one an ask, in order; None where it did not come to its end.
+        overhead: what was spent on those, and on states that had to be made again.
+    """
+
+    def __init__(self, played: Sequence[Played | None], overhead: Cost) -> None:
+        super().__init__("the user has ended the run")
+        self.played = list(played)
+        self.overhead = overhead
+
+
 class Pipeline(Protocol):
     """What generates. Rows of a batch must not depend on their neighbours."""
 
@@ -130,7 +144,11 @@ class Pipeline(Protocol):
         ...
 
     def play(self, asks: Sequence[Ask]) -> tuple[list[Played], Cost]:
-        """Play one batch, in order; also the overhead (states that had to be made again)."""
+        """Play one batch, in order; also the overhead (states that had to be made again).
+
+        Raises:
+            CutShort: the user ends the run.
+        """
         ...
 
     def picture(self, candidate: Candidate, prompt: Prompt) -> tuple[Any, Any, Cost]:
@@ -168,12 +186,15 @@ class Batch:
         cached: verifier calls among their costs that the score cache has answered.
         lost: why the verifier cannot go on, or None. What it has not judged is not among the
             candidates; the run ends once these are filed.
+        stopped: the user ends the run. What was under way is not among the candidates, and what
+            it had cost by then is overhead.
     """
 
     candidates: list[Candidate]
     overhead: Cost = ZERO
     cached: int = 0
     lost: str | None = None
+    stopped: bool = False
 
 
 class Problem(Protocol):

@@ -20,6 +20,9 @@ from noise_search.ranking import Ranking, top
 from noise_search.spend import within
 from noise_search.task import Conversation, Task
 
+STOPPED = "stopped"
+"""Why a search has ended that the user ended."""
+
 
 @dataclass(frozen=True)
 class World:
@@ -140,7 +143,7 @@ class _Live:
     moves: list[Move] | None = None
     listed: dict[Name, Candidate] = field(default_factory=dict[Name, Candidate])
     result: list[Candidate] = field(default_factory=list[Candidate])
-    reason: str = "stopped"
+    reason: str = STOPPED
     equal: int = 0
 
     def advance(self, found: list[Candidate] | None) -> None:
@@ -358,6 +361,8 @@ class Run:
             self._file(batch.candidates, owners)
             if batch.lost is not None:
                 raise UserError(batch.lost)
+            if batch.stopped:
+                raise Stop
             if batch.stopped:
                 raise Stop
 

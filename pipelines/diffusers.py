@@ -17,7 +17,8 @@ from torch import Tensor
 
 from noise_search.ask import Ask, Prompt
 from noise_search.budget import ZERO, Cost
-from noise_search.errors import UserError, out_of_memory
+from noise_search.candidate import Candidate
+from noise_search.errors import Stop, UserError, out_of_memory
 from noise_search.noise import Book, Name, Tensors
 from noise_search.pipelines.arguments import recorded
 from noise_search.pipelines.calls import check_call, denoisers, labelled
@@ -30,7 +31,7 @@ from noise_search.pipelines.schedules import draws_noise
 from noise_search.pipelines.signatures import signature_of
 from noise_search.pipelines.slices import Slice, Wanted, left
 from noise_search.pipelines.solvers import MEMORY, Solver, joined, rows_of
-from noise_search.pipelines.stages import Row, Staged, Stretch, Walk, Walked
+from noise_search.pipelines.stages import Picture, Row, Staged, Stretch, Walk, Walked
 from noise_search.pipelines.standins import in_place
 from noise_search.pipelines.states import Framework, State, States
 from noise_search.pipelines.survey import ROWS, Plan
@@ -146,6 +147,14 @@ class DiffusersPipeline(Staged[Tensor]):
         tensors = {f"{n}.{k}": t for n, m in parts for k, t in m.state_dict().items()}
         return fingerprint(tensors)
 
+    def picture(self, candidate: Candidate, prompt: Prompt) -> Picture[Tensor]:
+        """See `Staged.picture`; the run has ended, and no callback can end it once more."""
+        self._driver.heeds = False
+        try:
+            return super().picture(candidate, prompt)
+        finally:
+            self._driver.heeds = True
+
     def price(self, ask: Ask) -> Cost:
         """What playing this costs, counted on a call that evaluates nothing.
 
@@ -231,8 +240,8 @@ class DiffusersPipeline(Staged[Tensor]):
         """Walk rows, in groups that can share a call, in batches that fit the memory."""
         found: dict[int, Walked] = {}
         each, overhead, self._owed = ZERO, self._owed, ZERO
-        waiting = [list(group) for group in alike(rows)]
-        while waiting:
+        waiting, stopped = [list(group) for group in alike(rows)], False
+        while waiting and not stopped:
             group = waiting.pop(0)
             part, rest = group[: self.width], group[self.width :]
             waiting = [rest, *waiting] if rest else waiting
@@ -250,9 +259,9 @@ class DiffusersPipeline(Staged[Tensor]):
                 problem = "out of memory at a batch of 1"
                 plan = self._plan(stretch.steps, rows[0].prompt)
                 walk = Walk([Walked({}, None, problem) for _ in part], self._each(plan, stretch))
-            found |= dict(zip(part, walk.rows, strict=True))
-            each, overhead = walk.each, overhead + walk.overhead
-        return Walk([found[i] for i in range(len(rows))], each, overhead)
+            found |= {i: w for i, w in zip(part, walk.rows, strict=True) if w is not None}
+            each, overhead, stopped = walk.each, overhead + walk.overhead, walk.stopped
+        return Walk([found.get(i) for i in range(len(rows))], each, overhead, stopped)
 
     def _attempt(self, rows: Sequence[Row[Tensor]], stretch: Stretch) -> Walk:
         """Walk one batch.
@@ -280,17 +289,20 @@ class DiffusersPipeline(Staged[Tensor]):
         shown: tuple[NDArray[Any], list[str | None]] | None = None
         try:
             shown = self._driver.call(part, prompts, batch)
+        except Stop:
+            spent = _spent(part, len(rows)) + _beside(part, len(batch))
+            return Walk([None] * len(rows), ZERO, spent, stopped=True)
         except Exception as error:
             if not out_of_memory(error):
                 raise
             if not (part.kept and part.index >= end and stretch.shown):
-                raise _Full(Cost(part.rows, part.rows)) from None
+                raise _Full(_spent(part, len(rows))) from None
             self._decodes = max(1, (min(self._decodes, len(batch)) + 1) // 2)
         if stretch.shown and shown is None:
             shown = self._decoded(part, prompts, cheap)
         each = self._each(plan, stretch)
         results = self._results(part, shown, len(batch), len(rows), stretch)
-        return Walk(results, each, Cost(len(batch) if part.beside else 0, part.beside))
+        return Walk(results, each, _beside(part, len(batch)), part.stopped)
 
     def _decoded(
         self, done: Slice, prompts: Sequence[Prompt], decoder: Any
@@ -391,6 +403,17 @@ class _Full(Exception):  # noqa: N818 - told to the loop above it alone
     def __init__(self, spent: Cost) -> None:
         super().__init__("out of memory")
         self.spent = spent
+
+
+def _beside(part: Slice, rows: int) -> Cost:
+    """What a batch has cost only to learn what the denoiser's answer looks like."""
+    return Cost(rows if part.beside else 0, part.beside)
+
+
+def _spent(part: Slice, rows: int) -> Cost:
+    """What rows have cost that did not come to the end of their slice."""
+    made = range(part.wanted.begin, max(part.wanted.begin, part.index))
+    return Cost(len(made), sum(part.plan.rows[i] for i in made)) * rows
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from noise_search.ask import Prompt
-from noise_search.errors import UserError, out_of_memory
+from noise_search.errors import Stop, UserError, out_of_memory
 from noise_search.pipelines.calls import arguments_of, denoisers, pictures_of
 from noise_search.pipelines.draws import Draw, drawing, invoked
 from noise_search.pipelines.embeddings import Apart, Embeddings
@@ -37,6 +37,9 @@ class Driver:
         pipe: the pipeline.
         arguments: further keywords of its call.
         copies: rows that each prompt is encoded as.
+
+    Attributes:
+        heeds: whether the user's callback may end the run.
     """
 
     def __init__(self, pipe: Any, arguments: Mapping[str, Any], copies: int) -> None:
@@ -45,6 +48,7 @@ class Driver:
         self.kind = type(pipe).__name__
         self._embeddings = Embeddings(copies)
         self._answers: Answers = {}
+        self.heeds = True
 
     @property
     def device(self) -> torch.device:
@@ -106,6 +110,9 @@ class Driver:
 
         Returns:
             (rows, [frames,] height, width, 3) in [0, 1] and what is broken in each, or None.
+
+        Raises:
+            Stop: the user ends the run before the slice is walked.
         """
         begins = bool(rows) and part.wanted.begin == 0
         noise = torch.stack([row.x for row in rows]) if begins and rows[0].fresh else None
@@ -119,16 +126,19 @@ class Driver:
         given = self._given(prompts, part.plan.steps)
         if _CALLBACK in self.arguments:
             part.patient = True
-            given[_CALLBACK] = _calling_back(self.arguments[_CALLBACK], part)
+            given[_CALLBACK] = _calling_back(self.arguments[_CALLBACK], part, self.heeds)
         problem: Exception = RuntimeError(f"{self.kind} cannot be driven")
         for guess in _GUESSES:
             draw = _giving(noise, part.plan, len(prompts))
             try:
                 with self._driven(part, draw, guess, prepared) as call:
-                    return pictures_of(call(**given), len(prompts))
+                    answer = call(**given)
+                    if part.index < part.wanted.end and getattr(self.pipe, "_interrupt", False):
+                        raise Stop  # from another thread: the loop has left out what was to come
+                    return pictures_of(answer, len(prompts))
             except Halt:
                 return None
-            except (UserError, Apart):
+            except (UserError, Apart, Stop):
                 raise
             except Exception as error:
                 # Outside of the slice an answer may have been guessed in a wrong shape.
@@ -148,6 +158,7 @@ class Driver:
         stand_ins: dict[str, object] = {
             **drawing(pipe, draw),
             "scheduler": Scheduler(walker),
+            "_interrupt": False,  # one of an earlier call is not for this one
             "_progress_bar_config": {"disable": True},
         }
         for name in denoisers(pipe):
@@ -204,14 +215,23 @@ def _then(function: Callable[..., Any], after: Callable[[Any], Any]) -> Callable
     return both
 
 
-def _calling_back(callback: Callable[..., Any], part: Slice) -> Callable[..., Any]:
-    """The user's own callback, called for the steps that are really made."""
+def _calling_back(callback: Callable[..., Any], part: Slice, heeds: bool) -> Callable[..., Any]:
+    """The user's own callback, called for the steps that are really made.
+
+    It ends the run as it would end a call, by `_interrupt`, or by raising `Stop`.
+    """
 
     def call(pipe: Any, index: int, time: Any, given: dict[str, Any]) -> dict[str, Any]:
         if not part.wanted.begin < part.index <= part.wanted.end:
             return {}
-        changed = dict(callback(pipe, index, time, given) or {})
-        part.called_back(changed, bool(getattr(pipe, "_interrupt", False)))
+        changed: dict[str, Any] = {}
+        try:
+            changed |= callback(pipe, index, time, given) or {}
+            stops = bool(getattr(pipe, "_interrupt", False))
+        except Stop:
+            stops = True
+        pipe._interrupt = False  # what is walked is still to be shown
+        part.called_back(changed, stops and heeds)
         return changed
 
     return call

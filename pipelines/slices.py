@@ -65,6 +65,7 @@ class Slice:
         rows: rows the denoiser was given on the slice.
         beside: rows it was given only to learn what its answer looks like.
         patient: the call ends after the user's own callback, not before it.
+        stopped: the user ends the run; what is walked by then is still shown.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Slice:
         self.index = self.rows = self.beside = 0
         self.kept: dict[str, Tensor] = {}
         self.seen = x
-        self.patient = False
+        self.patient = self.stopped = False
         self._ready = False
 
     @property
@@ -132,10 +133,11 @@ class Slice:
         """After the user's own callback: latents it has changed are those to go on with.
 
         Raises:
-            Stop: it wants the search to end.
+            Stop: it wants the search to end, and the slice is not walked yet.
             Halt: the slice is walked.
         """
-        if interrupted:
+        self.stopped |= interrupted
+        if interrupted and self.index < self.wanted.end:
             raise Stop
         if "latents" in changed and self.index == self.wanted.until and OUT not in self.kept:
             self.kept["x"] = changed["latents"].clone()

@@ -21,7 +21,7 @@ from noise_search.errors import UserError
 from noise_search.noise import LATENTS, Array, Book, Name, Recipe, Tensors
 from noise_search.pipelines.states import Framework, State, States
 from noise_search.pipelines.stretches import Stretch, price
-from noise_search.problem import Played
+from noise_search.problem import CutShort, Played
 from noise_search.samplers.path import Level
 from noise_search.samplers.stochastic import renoise
 
@@ -68,11 +68,19 @@ class Walked:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """What became of a batch, with the cost of each of its rows and what was spent beside."""
+    """What became of a batch.
 
-    rows: list[Walked]
+    Attributes:
+        rows: None where the user has ended the run before the row came to its end.
+        each: the cost of each of the others.
+        overhead: what was spent beside them.
+        stopped: the user ends the run.
+    """
+
+    rows: Sequence[Walked | None]
     each: Cost
     overhead: Cost = ZERO
+    stopped: bool = False
 
 
 class Picture(NamedTuple, Generic[A]):
@@ -140,15 +148,23 @@ class Staged(ABC, Generic[A]):
         """Play asks of one lane, in order; also what was spent on states that were gone.
 
         A row that comes out broken is a failure with its reason, charged like any other.
+
+        Raises:
+            CutShort: the user's own callback ends the run.
         """
         played: list[Played] = []
         overhead = ZERO
         for part in _parts(asks, self.width):
             parents = {a.parent.name: (a.parent, a.prompt) for a in part if a.parent is not None}
-            states, cost = self._states(parents)
-            found, more = self._play(part, states)
+            try:
+                states, cost = self._states(parents)
+                overhead += cost
+                found, more = self._play(part, states)
+            except CutShort as cut:
+                rest = [None] * (len(asks) - len(played) - len(cut.played))
+                raise CutShort([*played, *cut.played, *rest], overhead + cut.overhead) from None
             played += found
-            overhead += cost + more
+            overhead += more
         return played, overhead
 
     def picture(self, candidate: Candidate, prompt: Prompt) -> Picture[A]:
@@ -228,8 +244,12 @@ class Staged(ABC, Generic[A]):
         ]
         walk = self._walk_parts(rows, stretch) if rows else Walk([], ZERO)
         results = dict(zip((ask.name for ask in sound), walk.rows, strict=True))
-        self.states.put({n: w.state for n, w in results.items() if w.problem is None})
-        return [_played(results.get(ask.name), walk.each) for ask in asks], walk.overhead
+        self.states.put({n: w.state for n, w in results.items() if w and w.problem is None})
+        played = [_played(results[a.name], walk.each) if a.name in results else _GONE for a in asks]
+        whole = [p for p in played if p is not None]
+        if walk.stopped:
+            raise CutShort(played, walk.overhead)
+        return whole, walk.overhead
 
     def _walk_parts(self, rows: Sequence[Row[A]], stretch: Stretch) -> Walk:
         """Walk at most `width` rows by way of the earlier preview, if one is wanted.
@@ -240,19 +260,21 @@ class Staged(ABC, Generic[A]):
             return self._walk(rows, stretch)
         first, rest = stretch.parts
         there = self._walk(rows, first)
-        found = [replace(walked, cost=there.each) for walked in there.rows]
-        sound = [i for i, walked in enumerate(found) if walked.problem is None]
+        found = [walked and replace(walked, cost=there.each) for walked in there.rows]
+        sound = {i: walked for i, walked in enumerate(found) if walked and walked.problem is None}
         if not sound:
-            return Walk(found, there.each, there.overhead)
+            return Walk(found, there.each, there.overhead, there.stopped)
         further = [
-            self._row(rows[i].prompt, rows[i].noise, rest, first.until, found[i].state)
-            for i in sound
+            self._row(rows[i].prompt, rows[i].noise, rest, first.until, walked.state)
+            for i, walked in sound.items()
         ]
-        walk = self._walk(further, rest)
-        each = there.each + walk.each
-        for i, walked in zip(sound, walk.rows, strict=True):
-            found[i] = replace(walked, earlier=found[i].pixels, cost=each)
-        return Walk(found, each, there.overhead + walk.overhead)
+        stopped = Walk([None] * len(sound), ZERO, stopped=True)
+        walk = stopped if there.stopped else self._walk(further, rest)
+        each, overhead = there.each + walk.each, there.overhead + walk.overhead
+        for (i, before), walked in zip(sound.items(), walk.rows, strict=True):
+            found[i] = walked and replace(walked, earlier=before.pixels, cost=each)
+            overhead += ZERO if walked else there.each
+        return Walk(found, each, overhead, walk.stopped)
 
     def _row(
         self,
@@ -312,7 +334,11 @@ class Staged(ABC, Generic[A]):
     def _rebuild(
         self, lost: Sequence[tuple[Candidate, Prompt]], shown: bool = False
     ) -> tuple[dict[Name, Walked], Cost]:
-        """Walk the whole paths of candidates again, many at a time, one segment after another."""
+        """Walk the whole paths of candidates again, many at a time, one segment after another.
+
+        Raises:
+            CutShort: the user ends the run.
+        """
         paths = {c.name: self.book.segments(c.noise, c.stage) for c, _ in lost}
         made: dict[Name, Walked] = {}
         cost = ZERO
@@ -335,14 +361,20 @@ class Staged(ABC, Generic[A]):
             for stretch, named in lanes.items():
                 for part in _parts(named, self.width):
                     walk = self._walk([row for _, row in part], stretch)
-                    made |= {name: w for (name, _), w in zip(part, walk.rows, strict=True)}
-                    cost += walk.each * len(part) + walk.overhead
+                    found = {name: w for (name, _), w in zip(part, walk.rows, strict=True) if w}
+                    made |= found
+                    cost += walk.each * len(found) + walk.overhead
+                    if walk.stopped:
+                        raise CutShort([], cost)
         return made, cost
 
 
-def _played(walked: Walked | None, cost: Cost) -> Played:
+_GONE = Played(ZERO, failure="the latents to go on from could not be made again")
+
+
+def _played(walked: Walked | None, cost: Cost) -> Played | None:
     if walked is None:
-        return Played(ZERO, failure="the latents to go on from could not be made again")
+        return None
     cost = walked.cost or cost
     if walked.problem is not None:
         return Played(cost, failure=walked.problem)

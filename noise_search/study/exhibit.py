@@ -16,7 +16,7 @@ from noise_search.candidate import Candidate
 from noise_search.judged import judge as asked
 from noise_search.noise import Name
 from noise_search.problem import Sample
-from noise_search.run import Outcome
+from noise_search.run import STOPPED, Outcome
 from noise_search.study.bench import Bench
 from noise_search.study.curves import curve_png
 from noise_search.study.diversity import Eye, Vector
@@ -31,7 +31,6 @@ from noise_search.study.watch import Watcher
 
 JUDGED_AT_ONCE = 32
 """Pictures shown to the evaluator in one call."""
-STOPPED = "stopped"
 
 
 @dataclass

@@ -18,7 +18,7 @@ from noise_search.journal import Journal, header
 from noise_search.moves import Plan, Start
 from noise_search.noise import Book
 from noise_search.registry import build_search
-from noise_search.run import Job, Outcome, Player, Run
+from noise_search.run import STOPPED, Job, Outcome, Player, Run
 from noise_search.searches.compose import refined
 from noise_search.specs import parse
 from noise_search.study.bench import Bench, build, complete
@@ -246,11 +246,12 @@ def run_folder(
         if workers > 1:
             player = stack.enter_context(Workers(workers, settings, out / LIVE, book)).play
         driven = drive(bench, jobs, watch, journal, player)
-        stale = _stale(out, driven.outcomes)  # of a run that was told, nothing is made again
+        stale = _stale(out, driven)  # of a run that was told, nothing is made again
         results = conclude(bench, driven, settings.top_k, write_folder, panel=stale)
         if results and stale:
             results[0].save(out)
-        forget_latents(out)
+        if all(outcome.reason != STOPPED for outcome in driven.outcomes):
+            forget_latents(out)
     return results
 
 
@@ -278,13 +279,18 @@ def forget_latents(out: Path) -> None:
         (out / LIVE).rmdir()
 
 
-def _stale(out: Path, outcomes: Sequence[Outcome]) -> bool:
-    """Whether `run.json` is absent or tells of fewer candidates than there are by now."""
+def _stale(out: Path, driven: Driven) -> bool:
+    """Whether `run.json` is absent or tells of less than there is by now."""
     try:
-        told = json.loads((out / "run.json").read_text(encoding="utf-8"))["candidates"]
-    except (OSError, ValueError, KeyError):
+        told = json.loads((out / "run.json").read_text(encoding="utf-8"))
+        ended = [result["ended"] for result in told["results"]]
+        known = told["candidates"], ended
+        overhead: dict[str, int] = told["overhead"]
+        dearer = any(v > overhead.get(k, 0) for k, v in driven.overhead.record().items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return True
-    return bool(told != len({c.name for o in outcomes for c in o.candidates}))
+    count = len({c.name for outcome in driven.outcomes for c in outcome.candidates})
+    return dearer or known != (count, [outcome.reason for outcome in driven.outcomes])
 
 
 def make_folder(out: Path) -> None:
