@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from noise_search.candidate import Candidate
@@ -44,8 +44,8 @@ class Ask:
         lookahead: deterministic stages more before it is scored.
         look: whether it is scored although unfinished.
         about: the finished texts in the context of the path, oldest first: what it revises.
-        earlier: a stage on the way whose preview is shown to the verifier beside the outcome, or
-            None. The candidate is the same with it and without.
+        earlier: after which share of the stages the verifier is to be shown an earlier preview
+            of the path, or None. The candidate is the same with it and without.
     """
 
     prompt: Prompt
@@ -58,7 +58,7 @@ class Ask:
     lookahead: int
     look: bool
     about: tuple[Candidate, ...] = ()
-    earlier: int | None = None
+    earlier: float | None = None
 
     @cached_property
     def name(self) -> Name:
@@ -88,19 +88,6 @@ class Ask:
 def may_be_looked_at(ask: Ask, medium: Medium) -> bool:
     """Whether a verifier may see the outcome: a text may end, and so be whole, at any step."""
     return ask.looked_at or medium.answers
-
-
-def passing(ask: Ask, share: float | None) -> Ask:
-    """The ask with the stage of an earlier preview, where one is wanted and lies on the way.
-
-    Args:
-        ask: what is played.
-        share: after which share of the stages a verifier is to be shown a preview, or None.
-    """
-    if share is None or not ask.looked_at:
-        return ask
-    stage = min(max(1, round(share * ask.until)), ask.until - 1)
-    return replace(ask, earlier=stage) if stage > ask.begin else ask
 
 
 def resolve(

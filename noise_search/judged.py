@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from math import isfinite
 
-from noise_search.ask import Ask, may_be_looked_at, passing
+from noise_search.ask import Ask, may_be_looked_at
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
 from noise_search.errors import UserError
@@ -92,12 +93,12 @@ class Judged:
 
     def price(self, ask: Ask) -> Cost:
         """The pipeline's price, and the verifier's if it may be looked at."""
-        price = self.pipeline.price(passing(ask, self._earlier))
+        price = self.pipeline.price(self._compared(ask))
         return price + self._look if may_be_looked_at(ask, self.medium) else price
 
     def lane(self, ask: Ask) -> Hashable:
         """The pipeline's."""
-        return self.pipeline.lane(passing(ask, self._earlier))
+        return self.pipeline.lane(self._compared(ask))
 
     def play(self, asks: Sequence[Ask]) -> Batch:
         """Generate, then judge what can be judged."""
@@ -122,11 +123,14 @@ class Judged:
     def _generated(self, asks: Sequence[Ask]) -> tuple[dict[int, Played], Cost, bool]:
         """What was played, by place; what was spent beside; whether the user ends the run."""
         try:
-            played, overhead = self.pipeline.play([passing(a, self._earlier) for a in asks])
+            played, overhead = self.pipeline.play([self._compared(ask) for ask in asks])
         except CutShort as cut:
             whole = {i: p for i, p in enumerate(cut.played) if p is not None}
             return whole, cut.overhead, True
         return dict(enumerate(played)), overhead, False
+
+    def _compared(self, ask: Ask) -> Ask:
+        return ask if self._earlier is None else replace(ask, earlier=self._earlier)
 
     def _candidate(self, ask: Ask, played: Played, score: Score | None) -> Candidate:
         judged = score or Score()

@@ -60,7 +60,7 @@ class Sample:
         steps: stages of the whole path.
         text: what was written, where the model writes.
         earlier: of the shape of `pixels`, the x0-prediction of an earlier stage of the same path,
-            where the verifier asks for one and it lies on the way; None otherwise.
+            where the verifier asks for one; None otherwise.
     """
 
     prompt: Prompt
@@ -84,7 +84,7 @@ class Played:
         stage: where it got, if it ended before the stage it was asked for.
         text: what was written so far, where the model writes.
         seen: the text that the verifier is to see (a lookahead is in it), or None.
-        earlier: the preview of the stage that the ask names, or None.
+        earlier: the earlier preview that the ask wants, or None.
     """
 
     cost: Cost

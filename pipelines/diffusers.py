@@ -163,7 +163,7 @@ class DiffusersPipeline(Staged[Tensor]):
         """
         plan, stretch = self._plan(ask.steps, ask.prompt), Stretch.of(ask)
         self._check(plan, stretch, rewound=ask.parent is not None and ask.rewind > 0)
-        return sum((self._each(plan, part) for part in stretch.parts), ZERO)
+        return self._each(plan, stretch)
 
     def _each(self, plan: Plan, stretch: Stretch) -> Cost:
         """What a row costs."""
@@ -274,7 +274,8 @@ class DiffusersPipeline(Staged[Tensor]):
         batch = self._padded(list(rows))
         cheap = None if stretch.finishes else self._decoder
         inline = stretch.shown and self._decodes >= len(batch) and cheap is None
-        wanted = Wanted(first, kept, end, inline, stretch.finishes, self.eta, self.stochastic)
+        given = (first, kept, end, inline, stretch.finishes, self.eta, self.stochastic)
+        wanted = Wanted(*given, noted=frozenset(_noted(plan, stretch).values()))
         x, memory = self._batch(batch, plan)
 
         def noise(index: int, sample: Tensor) -> Tensor:
@@ -299,17 +300,16 @@ class DiffusersPipeline(Staged[Tensor]):
                 raise _Full(_spent(part, len(rows))) from None
             self._decodes = max(1, (min(self._decodes, len(batch)) + 1) // 2)
         if stretch.shown and shown is None:
-            shown = self._decoded(part, prompts, cheap)
+            shown = self._decoded(rows_of(part.seen, len(batch)), plan, prompts, cheap)
         each = self._each(plan, stretch)
         results = self._results(part, shown, len(batch), len(rows), stretch)
         return Walk(results, each, _beside(part, len(batch)), part.stopped)
 
     def _decoded(
-        self, done: Slice, prompts: Sequence[Prompt], decoder: Any
+        self, latents: Sequence[Tensor], plan: Plan, prompts: Sequence[Prompt], decoder: Any
     ) -> tuple[NDArray[Any], list[str | None]]:
         """The pictures of latents, as many at a time as there is memory to decode."""
-        plan, count = done.plan, len(prompts)
-        latents = rows_of(done.seen, count)
+        count = len(latents)
         pictures: list[NDArray[Any]] = []
         problems: list[str | None] = []
         while len(pictures) < count:
@@ -329,6 +329,25 @@ class DiffusersPipeline(Staged[Tensor]):
         shape = next((p.shape for p, q in zip(pictures, problems, strict=True) if not q), (1, 1, 3))
         same = [p if p.shape == shape else np.zeros(shape) for p in pictures]
         return np.stack(same), problems
+
+    def _previews(
+        self, x0: Sequence[Tensor], rows: Sequence[Row[Tensor]], steps: int
+    ) -> list[tuple[object | None, str | None]]:
+        found: dict[int, tuple[object | None, str | None]] = {}
+        plan, waiting = self._plan(steps, rows[0].prompt), [list(range(len(rows)))]
+        while waiting:
+            part = waiting.pop()
+            latents = [copied(x0[i], plan).to(self._driver.device) for i in self._padded(part)]
+            prompts = [rows[i].prompt for i in self._padded(part)]
+            try:
+                pictures, problems = self._decoded(latents, plan, prompts, self._decoder)
+            except Apart:
+                waiting += by_prompt(rows, part)
+                continue
+            for i, picture, said in zip(part, pictures, problems, strict=False):  # less the padding
+                problem = said or problem_of(picture, finished=False)
+                found[i] = (None if problem else as_bytes(picture), problem)
+        return [found[i] for i in range(len(rows))]
 
     def _show(
         self, x: Tensor, plan: Plan, prompts: Sequence[Prompt], decoder: Any = None
@@ -355,6 +374,8 @@ class DiffusersPipeline(Staged[Tensor]):
         whole = {k: v.detach().cpu() for k, v in part.kept.items()}
         rows = {k: [v] * width if k == MEMORY else rows_of(v, width) for k, v in whole.items()}
         seen = rows_of(part.seen.detach().cpu(), width)
+        noted = {s: i for s, i in _noted(part.plan, stretch).items() if i in part.noted}
+        x0 = {stage: rows_of(part.noted[i].cpu(), width) for stage, i in noted.items()}
         found: list[Walked] = []
         for i in range(count):
             # Copies, so that a batch is not held by one of its rows; files want them contiguous.
@@ -370,7 +391,11 @@ class DiffusersPipeline(Staged[Tensor]):
             if shown is not None:
                 problem = problem or shown[1][i] or problem_of(shown[0][i], stretch.finishes)
                 pixels = None if problem else as_bytes(shown[0][i])
-            found.append(Walked(state, pixels, problem))
+            own = {
+                stage: values[i].clone(memory_format=torch.contiguous_format)
+                for stage, values in x0.items()
+            }
+            found.append(Walked(state, pixels, problem, seen=own))
         return found
 
     def _padded(self, items: Sequence[T]) -> list[T]:
@@ -414,6 +439,20 @@ def _spent(part: Slice, rows: int) -> Cost:
     """What rows have cost that did not come to the end of their slice."""
     made = range(part.wanted.begin, max(part.wanted.begin, part.index))
     return Cost(len(made), sum(part.plan.rows[i] for i in made)) * rows
+
+
+def _noted(plan: Plan, stretch: Stretch) -> dict[int, int]:
+    """The loop's steps that make the x0-predictions of the stages on the way, by stage.
+
+    Where the loop makes fewer steps than there are stages, it may be the first one of the way.
+    """
+    first, on_the_way = plan.at(stretch.begin), [s for s in stretch.noted if s > stretch.begin]
+    return {stage: max(first, plan.at(stage) - 1) for stage in on_the_way}
+
+
+def _told(device: torch.device) -> str:
+    """A device, which for the processor has no number."""
+    return device.type if device.type == "cpu" else str(device)
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, Any]:

@@ -36,6 +36,7 @@ class Wanted:
         final: whether the state is that of a finished sample.
         eta: how random the steps before `until` are, where they are ours.
         random: whether they draw noise at all.
+        noted: steps whose x0-predictions are wanted.
     """
 
     begin: int
@@ -45,6 +46,7 @@ class Wanted:
     final: bool
     eta: float = 0.0
     random: bool = False
+    noted: frozenset[int] = frozenset()
 
 
 class Slice:
@@ -62,6 +64,7 @@ class Slice:
         index: steps the loop has made.
         kept: the batch's state at `until`.
         seen: the latents to decode.
+        noted: the x0-predictions that are wanted, by step.
         rows: rows the denoiser was given on the slice.
         beside: rows it was given only to learn what its answer looks like.
         patient: the call ends after the user's own callback, not before it.
@@ -81,6 +84,7 @@ class Slice:
         self.x, self.memory, self.noise = x, memory, noise
         self.index = self.rows = self.beside = 0
         self.kept: dict[str, Tensor] = {}
+        self.noted: dict[int, Tensor] = {}
         self.seen = x
         self.patient = self.stopped = False
         self._ready = False
@@ -167,8 +171,11 @@ class Slice:
             self.kept = {"x": answer[0].clone(), **self.solver.remember(answer[0])}
             if self.solver.takes_earlier:
                 self.kept[EARLIER] = answer[1].clone()
+        seen = answer[0] if last else x0
         if index + 1 == wanted.end:
-            self.seen = answer[0] if last else x0
+            self.seen = seen
+        if index in wanted.noted:
+            self.noted[index] = seen.detach().clone()
         return answer
 
     def _memory(self, given: Mapping[str, Any], sample: Tensor) -> dict[str, Tensor]:

@@ -27,6 +27,9 @@ from noise_search.samplers.stochastic import renoise
 
 __all__ = ["Picture", "Row", "Staged", "Stretch", "Walk", "Walked", "price"]
 
+SEEN = "seen."
+"""How the parts of a state begin that are x0-predictions on its path: the stage follows."""
+
 A = TypeVar("A", bound=Array)
 T = TypeVar("T")
 
@@ -41,6 +44,7 @@ class Row(Generic[A]):
         noise: of the steps to take.
         memory: what the solver remembers of the path so far.
         fresh: whether it begins with its initial noise.
+        seen: x0-predictions of stages before it that its path carries, by stage.
     """
 
     prompt: Prompt
@@ -48,6 +52,7 @@ class Row(Generic[A]):
     noise: Recipe
     memory: State = field(default_factory=dict[str, Any])
     fresh: bool = True
+    seen: Mapping[int, A] = field(default_factory=dict[int, A])
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +60,15 @@ class Walked:
     """Where a row got: its state, what it looks like if asked for, and what is broken in it.
 
     Attributes:
-        earlier: what it looked like on the way, if that was asked for.
-        cost: of the whole way, where it was walked in parts.
+        earlier: what it looked like at an earlier stage, if that was asked for.
+        seen: x0-predictions on the way, by stage: those that the stretch notes.
     """
 
     state: State
     pixels: object | None
     problem: str | None
     earlier: object | None = None
-    cost: Cost | None = None
+    seen: Mapping[int, Any] = field(default_factory=dict[int, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +162,7 @@ class Staged(ABC, Generic[A]):
         for part in _parts(asks, self.width):
             parents = {a.parent.name: (a.parent, a.prompt) for a in part if a.parent is not None}
             try:
-                states, cost = self._states(parents)
+                states, cost = self._states(parents, _carried_to(Stretch.of(part[0])))
                 overhead += cost
                 found, more = self._play(part, states)
             except CutShort as cut:
@@ -213,6 +218,12 @@ class Staged(ABC, Generic[A]):
     def _picture(self, x: A, prompt: Prompt, steps: int) -> tuple[object, Cost]:
         """The pixels of a finished sample, and what showing them has cost."""
 
+    @abstractmethod
+    def _previews(
+        self, x0: Sequence[A], rows: Sequence[Row[A]], steps: int
+    ) -> list[tuple[object | None, str | None]]:
+        """The pixels of rows' x0-predictions, and what is broken in each."""
+
     def _wide(self, x: A) -> A:
         """The array in double precision."""
         return x
@@ -242,8 +253,9 @@ class Staged(ABC, Generic[A]):
             )
             for a in sound
         ]
-        walk = self._walk_parts(rows, stretch) if rows else Walk([], ZERO)
-        results = dict(zip((ask.name for ask in sound), walk.rows, strict=True))
+        walk = self._walk(rows, stretch) if rows else Walk([], ZERO)
+        found = self._compared(rows, _carrying(rows, walk.rows, stretch), stretch)
+        results = dict(zip((ask.name for ask in sound), found, strict=True))
         self.states.put({n: w.state for n, w in results.items() if w and w.problem is None})
         played = [_played(results[a.name], walk.each) if a.name in results else _GONE for a in asks]
         whole = [p for p in played if p is not None]
@@ -251,30 +263,22 @@ class Staged(ABC, Generic[A]):
             raise CutShort(played, walk.overhead)
         return whole, walk.overhead
 
-    def _walk_parts(self, rows: Sequence[Row[A]], stretch: Stretch) -> Walk:
-        """Walk at most `width` rows by way of the earlier preview, if one is wanted.
-
-        A row that is broken there goes no further, and costs no more.
-        """
-        if stretch.earlier is None:
-            return self._walk(rows, stretch)
-        first, rest = stretch.parts
-        there = self._walk(rows, first)
-        found = [walked and replace(walked, cost=there.each) for walked in there.rows]
-        sound = {i: walked for i, walked in enumerate(found) if walked and walked.problem is None}
-        if not sound:
-            return Walk(found, there.each, there.overhead, there.stopped)
-        further = [
-            self._row(rows[i].prompt, rows[i].noise, rest, first.until, walked.state)
-            for i, walked in sound.items()
-        ]
-        stopped = Walk([None] * len(sound), ZERO, stopped=True)
-        walk = stopped if there.stopped else self._walk(further, rest)
-        each, overhead = there.each + walk.each, there.overhead + walk.overhead
-        for (i, before), walked in zip(sound.items(), walk.rows, strict=True):
-            found[i] = walked and replace(walked, earlier=before.pixels, cost=each)
-            overhead += ZERO if walked else there.each
-        return Walk(found, each, overhead, walk.stopped)
+    def _compared(
+        self, rows: Sequence[Row[A]], found: Sequence[Walked | None], stretch: Stretch
+    ) -> list[Walked | None]:
+        """Rows with what they looked like at the earlier stage, where that is wanted."""
+        stage, compared = stretch.earlier, list(found)
+        sound = [(i, w) for i, w in enumerate(found) if w is not None and w.problem is None]
+        if stage is not None and not stretch.apart:
+            for i, walked in sound:
+                compared[i] = replace(walked, earlier=walked.pixels)
+        elif stage is not None:
+            known = [(i, walked) for i, walked in sound if stage in walked.seen]
+            x0 = [cast("A", walked.seen[stage]) for _, walked in known]
+            shown = self._previews(x0, [rows[i] for i, _ in known], stretch.steps) if x0 else []
+            for (i, walked), (pixels, problem) in zip(known, shown, strict=True):
+                compared[i] = replace(walked, earlier=pixels, problem=problem)
+        return compared
 
     def _row(
         self,
@@ -289,50 +293,62 @@ class Staged(ABC, Generic[A]):
 
         A random step leaves the state's stage first: by the new noise where the path goes on, by
         its own (`path`) where it goes back, since the new one is needed for the way forward.
-        Going back is the exact forward kernel.
+        Going back is the exact forward kernel. What the path carries of the stages behind the
+        beginning is left there.
         """
         self._prepare(stretch.steps, prompt)
         if state is None:
             return Row(prompt, self._noise(noise.name, 0), noise)
+        seen = {s: x0 for s, x0 in _seen(state).items() if s <= stretch.begin}
+        state = {key: value for key, value in state.items() if not key.startswith(SEEN)}
         back = stretch.begin < stage
         if "out" in state:
             state = self._leave(state, stage, stretch.steps, path if back else noise.name)
         x = cast("A", state["x"])
         if not back:
             rest = {key: value for key, value in state.items() if key != "x"}
-            return Row(prompt, x, noise, rest, fresh=False)
+            return Row(prompt, x, noise, rest, fresh=False, seen=seen)
         levels = self._levels(stretch.steps)
         now, then = levels[stage], levels[stretch.begin]
         if stretch.begin == 0 and then.a == 0.0:  # pure noise: nothing of the parent is left
             return Row(prompt, self._noise(noise.name, 0), noise)
         given = self._noise(noise.name, -stretch.begin, going_back=True)
         x = renoise(cast("Any", self._wide(x)), now, then, cast("Any", given))
-        return Row(prompt, cast("A", x), noise, fresh=False)
+        return Row(prompt, cast("A", x), noise, fresh=False, seen=seen)
 
     def _noise(self, name: Name, step: int, going_back: bool = False) -> A:
         """The array of a recipe at a step; `going_back` to the beginning has step 0 as well."""
         return self.tensors.tensor(name, step)
 
     def _states(
-        self, wanted: Mapping[Name, tuple[Candidate, Prompt]]
+        self, wanted: Mapping[Name, tuple[Candidate, Prompt]], carried: Sequence[int] = ()
     ) -> tuple[dict[Name, State], Cost]:
-        """The states of candidates, made again where they are gone; absent where that fails."""
+        """The states of candidates, made again where they are gone; absent where that fails.
+
+        Args:
+            wanted: the candidates, by name.
+            carried: stages whose x0-predictions are needed beside.
+        """
         found: dict[Name, State] = {}
         lost: list[tuple[Candidate, Prompt]] = []
         for name, (candidate, prompt) in wanted.items():
             state = self.states.get(name, self.framework)
             parts = self._parts_of_state(candidate.stage, candidate.steps)
+            parts |= {f"{SEEN}{stage}" for stage in carried}
             if state is not None and parts <= set(state):
                 found[name] = state
             else:
                 lost.append((candidate, prompt))
-        made, cost = self._rebuild(lost)
+        made, cost = self._rebuild(lost, carried=carried)
         again = {name: walked.state for name, walked in made.items() if walked.problem is None}
         self.states.put(again)
         return {**found, **again}, cost
 
     def _rebuild(
-        self, lost: Sequence[tuple[Candidate, Prompt]], shown: bool = False
+        self,
+        lost: Sequence[tuple[Candidate, Prompt]],
+        shown: bool = False,
+        carried: Sequence[int] = (),
     ) -> tuple[dict[Name, Walked], Cost]:
         """Walk the whole paths of candidates again, many at a time, one segment after another.
 
@@ -353,15 +369,20 @@ class Staged(ABC, Generic[A]):
                 seen = shown and depth == len(path) - 1
                 negative = prompt.negative is not None
                 ahead = min(candidate.lookahead, candidate.steps - until) if seen else 0
-                stretch = Stretch(candidate.steps, begin, until, ahead, seen, negative)
+                known = tuple(stage for stage in carried if stage <= until)
+                stretch = Stretch(
+                    candidate.steps, begin, until, ahead, seen, negative, carried=known
+                )
                 state = None if before is None else before.state
                 before_it = path[depth - 1].noise.name if depth else ""
                 row = self._row(prompt, path[depth].noise, stretch, stage, state, before_it)
                 lanes[stretch].append((candidate.name, row))
             for stretch, named in lanes.items():
                 for part in _parts(named, self.width):
-                    walk = self._walk([row for _, row in part], stretch)
-                    found = {name: w for (name, _), w in zip(part, walk.rows, strict=True) if w}
+                    names, rows = zip(*part, strict=True)
+                    walk = self._walk(rows, stretch)
+                    whole = _carrying(rows, walk.rows, stretch)
+                    found = {name: w for name, w in zip(names, whole, strict=True) if w}
                     made |= found
                     cost += walk.each * len(found) + walk.overhead
                     if walk.stopped:
@@ -375,10 +396,32 @@ _GONE = Played(ZERO, failure="the latents to go on from could not be made again"
 def _played(walked: Walked | None, cost: Cost) -> Played | None:
     if walked is None:
         return None
-    cost = walked.cost or cost
     if walked.problem is not None:
         return Played(cost, failure=walked.problem)
     return Played(cost, walked.pixels, earlier=walked.earlier)
+
+
+def _seen(state: State) -> dict[int, Any]:
+    """The x0-predictions that a path carries with its state, by stage."""
+    return {int(key[len(SEEN) :]): x0 for key, x0 in state.items() if key.startswith(SEEN)}
+
+
+def _carrying(
+    rows: Sequence[Row[A]], walked: Sequence[Walked | None], stretch: Stretch
+) -> list[Walked | None]:
+    """Rows with all that was seen on their paths; their states carry what may be needed of it."""
+    found = list(walked)
+    for i, (row, end) in enumerate(zip(rows, walked, strict=True)):
+        if end is not None and stretch.noted:
+            seen = {**row.seen, **end.seen}
+            kept = {f"{SEEN}{stage}": seen[stage] for stage in stretch.carried if stage in seen}
+            found[i] = replace(end, state={**end.state, **kept}, seen=seen)
+    return found
+
+
+def _carried_to(stretch: Stretch) -> list[int]:
+    """The stages whose x0-predictions the rows of a stretch have to bring with them."""
+    return [stage for stage in stretch.noted if stage <= stretch.begin]
 
 
 def _parts(items: Sequence[T], width: int) -> Iterator[Sequence[T]]:

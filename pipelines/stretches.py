@@ -1,4 +1,4 @@
-"""What the rows of a batch have in common, in what parts it is walked, and what that costs."""
+"""What the rows of a batch have in common, and what walking them costs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from noise_search.ask import Ask
 from noise_search.budget import ZERO, Cost
+from noise_search.ladder import carried, preview_stage
 
 __all__ = ["Stretch", "price"]
 
@@ -21,7 +22,9 @@ class Stretch:
         ahead: deterministic evaluations after it, for the preview alone.
         shown: whether pixels are wanted.
         negative: whether the rows have negative prompts.
-        earlier: a stage between whose preview is kept beside, or None.
+        earlier: the stage of the path whose preview is shown beside, or None. It may lie before
+            `begin`: the rows carry it with them then.
+        carried: stages whose x0-predictions the rows carry with them from `until` on.
     """
 
     steps: int
@@ -31,14 +34,18 @@ class Stretch:
     shown: bool
     negative: bool
     earlier: int | None = None
+    carried: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, ask: Ask) -> Stretch:
         """The stretch of an ask. What is not looked at needs no look ahead."""
         ahead = min(ask.lookahead, ask.steps - ask.until) if ask.looked_at else 0
         negative = ask.prompt.negative is not None
-        given = (ask.steps, ask.begin, ask.until, ahead, ask.looked_at, negative)
-        return cls(*given, earlier=ask.earlier)
+        whole = cls(ask.steps, ask.begin, ask.until, ahead, ask.looked_at, negative)
+        if ask.earlier is None:
+            return whole
+        stage = preview_stage(ask.earlier, ask.until, ask.steps) if ask.looked_at else None
+        return replace(whole, earlier=stage, carried=carried(ask.earlier, ask.until, ask.steps))
 
     @property
     def end(self) -> int:
@@ -51,12 +58,15 @@ class Stretch:
         return self.end - self.begin
 
     @property
-    def parts(self) -> tuple[Stretch, ...]:
-        """The stretches it is walked in: to the earlier preview, and on from there."""
-        if self.earlier is None:
-            return (self,)
-        first = replace(self, until=self.earlier, ahead=0, shown=True, earlier=None)
-        return first, replace(self, begin=self.earlier, earlier=None)
+    def noted(self) -> tuple[int, ...]:
+        """The stages whose x0-predictions are wanted, in order."""
+        return tuple(sorted({*self.carried, *(() if self.earlier is None else (self.earlier,))}))
+
+    @property
+    def apart(self) -> bool:
+        """Whether an earlier preview is shown beside; the first of a path is its own."""
+        itself = self.earlier == self.until and not self.ahead
+        return self.earlier is not None and not itself
 
     @property
     def finishes(self) -> bool:
@@ -64,10 +74,11 @@ class Stretch:
         return self.until == self.steps
 
     def showing(self, decoder: bool, cheap: bool) -> Cost:
-        """What it costs to show a row at its end; see `price`."""
+        """What it costs to show a row, and its earlier preview; see `price`."""
         if not (decoder and self.shown):
             return ZERO
-        return Cost(previews=1) if cheap and not self.finishes else Cost(decodes=1)
+        preview = Cost(previews=1) if cheap else Cost(decodes=1)
+        return (Cost(decodes=1) if self.finishes else preview) + (preview if self.apart else ZERO)
 
 
 def price(ask: Ask, guided: bool, decoder: bool, cheap: bool = False) -> Cost:
@@ -81,5 +92,4 @@ def price(ask: Ask, guided: bool, decoder: bool, cheap: bool = False) -> Cost:
     """
     stretch = Stretch.of(ask)
     nfe = stretch.evaluations
-    shown = sum((part.showing(decoder, cheap) for part in stretch.parts), ZERO)
-    return Cost(nfe, nfe * (1 + guided)) + shown
+    return Cost(nfe, nfe * (1 + guided)) + stretch.showing(decoder, cheap)

@@ -65,8 +65,9 @@ def own_preview(
         model: of clip as in `clip:MODEL`, ViT-L-14/openai by default; of dino ORG/NAME or the path
             of a folder, facebook/dinov2-base by default.
         at: after which share of the stages the preview is taken; of an unfinished sample, of
-            those that it has. A sample whose last move begins behind that has none, and fails: it
-            suits searches that take several stages a move. One decoding more is paid for each.
+            those that it has, or a little before. A path that is continued carries it along; one
+            decoding more is paid for each sample. The first prediction of a path is its own, and
+            scores 1; what is made in a single step has none, and fails.
         revision: a branch, tag or commit of the hub's repository of dino.
         device: where it is computed.
         dtype: of its weights.
@@ -135,10 +136,7 @@ class OwnPreview:
         if isinstance(now, str):
             return now
         if sample.earlier is None:
-            return (
-                "there is no earlier preview of it: none is kept of a move that begins after "
-                f"at={self.earlier:g} of the stages"
-            )
+            return "there is no earlier preview of it: it takes two denoising steps at least"
         # A preview may rightly be dark.
         before = frames_of(replace(sample, pixels=sample.earlier, stage=-1), self.frames)
         if isinstance(before, str):

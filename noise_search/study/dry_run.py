@@ -12,7 +12,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from noise_search.ask import Ask, Prompt, may_be_looked_at, passing, resolve
+from noise_search.ask import Ask, Prompt, may_be_looked_at, resolve
 from noise_search.budget import JUDGING, UNITS, ZERO, Cost, Limits, check_judging, read_limits
 from noise_search.candidate import Candidate
 from noise_search.errors import Stop, UserError
@@ -104,7 +104,7 @@ class Judging(_Handing):
 
     def price(self, ask: Ask) -> Cost:
         """The pricer's, with the earlier preview."""
-        return self.pricer.price(passing(ask, self.earlier))
+        return self.pricer.price(replace(ask, earlier=self.earlier))
 
 
 def judging_of(pricer: Pricer) -> Cost:

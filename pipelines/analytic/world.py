@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import ClassVar, Literal
 
@@ -113,19 +114,24 @@ class Analytic(Staged[Array]):
         grid = self._levels(stretch.steps)
         x = self._padded([row.x for row in rows])
         states: list[State] = []
+        seen: dict[int, Array] = {}
         forwards, shown = 0, x
         for i in range(stretch.begin, stretch.end):
             parts = self.distribution.parts(x, grid[i])
             forwards += len(x)
             stage, shown = i + 1, parts.x0
+            if stage in stretch.noted:
+                seen[stage] = shown
             if stage == stretch.until:
                 states = self._kept(x, parts, grid, stage, len(rows))
             x = self._step(rows, parts, grid, stage, stretch)
         # A padding row has no line in the ledger.
         each = Cost(nfe=stretch.evaluations, forwards=forwards // len(x))
-        seen = x if stretch.end == stretch.steps else shown
-        pixels = list(seen[: len(rows)]) if stretch.shown else [None] * len(rows)
-        return Walk([self._walked(*both) for both in zip(states, pixels, strict=True)], each)
+        last = x if stretch.end == stretch.steps else shown
+        pixels = list(last[: len(rows)]) if stretch.shown else [None] * len(rows)
+        found = [self._walked(*both) for both in zip(states, pixels, strict=True)]
+        noted = [{stage: x0[i].copy() for stage, x0 in seen.items()} for i in range(len(rows))]
+        return Walk([replace(w, seen=s) for w, s in zip(found, noted, strict=True)], each)
 
     def _padded(self, rows: Sequence[Array]) -> Array:
         short = 0 if self.fast else self.width - len(rows)
@@ -164,6 +170,12 @@ class Analytic(Staged[Array]):
 
     def _picture(self, x: Array, prompt: Prompt, steps: int) -> tuple[Array, Cost]:
         return x, ZERO
+
+    def _previews(
+        self, x0: Sequence[Array], rows: Sequence[Row[Array]], steps: int
+    ) -> list[tuple[object | None, str | None]]:
+        problems = [vector_problem(vector, (self.distribution.dimension,)) for vector in x0]
+        return list(zip(x0, problems, strict=True))
 
     def _walked(self, state: State, pixels: Array | None) -> Walked:
         shape = (self.distribution.dimension,)

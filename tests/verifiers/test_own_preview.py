@@ -16,13 +16,12 @@ from noise_search.ask import Ask, Prompt, resolve
 from noise_search.budget import ZERO, Cost
 from noise_search.errors import UserError
 from noise_search.judged import Judged
-from noise_search.moves import END, Continue, Start
+from noise_search.moves import Start
 from noise_search.noise import Book, Gaussian
-from noise_search.pipelines.diffusers import DiffusersPipeline
 from noise_search.pipelines.loading import load as load_model
 from noise_search.pipelines.options import Options
 from noise_search.pipelines.prices import PicturePrices
-from noise_search.problem import Played, Sample, Score
+from noise_search.problem import Sample, Score
 from noise_search.study.bench import complete
 from noise_search.study.dry_run import Judging, price_of
 from noise_search.study.judges import check_apart, check_weights
@@ -31,8 +30,6 @@ from noise_search.verifiers.clip import encoder_of
 from noise_search.verifiers.clip_files import shipped_folder
 from noise_search.verifiers.loading import load
 from noise_search.verifiers.models import Models, Place
-from tests.pipelines.zoo import KINDS
-from tests.pipelines.zoo import load as load_kind
 from tests.pipelines.zoo.warnings import KNOWN
 from tests.verifiers.towers import lively, samples
 
@@ -200,49 +197,6 @@ def test_the_preview_is_that_of_the_stage_and_nothing_else_changes(model: str, e
     assert decodes == early.cost.decodes
     assert both.cost == alone.cost + Cost(decodes=decodes)
     assert problem.price(whole) == both.cost
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("kind", list(KINDS))
-def test_every_kind_of_pipeline_walks_by_way_of_a_preview(kind: str, tmp_path: Path) -> None:
-    chosen = KINDS[kind]
-    book, noise = Book(), Gaussian(3)
-    book.add(noise)
-    pipe = load_kind(chosen, tmp_path)
-    whole, half = (
-        resolve(Prompt("p", chosen.prompts[0]), Start(noise, until=until), 6, stochastic=False)
-        for until in (END, 4)
-    )
-    wanted = replace(whole, earlier=4)
-
-    def played(one: Ask) -> tuple[Cost, Played]:
-        pipeline = DiffusersPipeline(pipe, book, width=1, arguments=chosen.arguments)
-        [found], _ = pipeline.play([one])
-        assert found.failure is None
-        return pipeline.price(one), found
-
-    (_, plain), (_, early), (price, both) = (played(one) for one in (whole, half, wanted))
-    assert np.array_equal(np.asarray(both.pixels), np.asarray(plain.pixels))
-    assert np.array_equal(np.asarray(both.earlier), np.asarray(early.pixels))
-    assert both.cost == price == plain.cost + Cost(decodes=early.cost.decodes)
-
-
-def test_a_preview_is_kept_of_moves_that_pass_its_stage_alone() -> None:
-    book = Book()
-    noise, other = Gaussian(7), Gaussian(8)
-    for recipe in (noise, other):
-        book.add(recipe)
-    looked = Looking(0.5)
-    problem = Judged(world(book), looked)
-    half = resolve(PROMPT, Start(noise, until=6), 8, stochastic=False)
-    [candidate] = problem.play([half]).candidates
-    onward = resolve(PROMPT, Continue(candidate, noise), 8, stochastic=False)
-    back = resolve(PROMPT, Continue(candidate, other, END, 3), 8, stochastic=False)
-    unseen = resolve(PROMPT, Start(other, until=6, look=False), 8, stochastic=False)
-    for one in (onward, back, unseen):
-        problem.play([one])
-    seen = [s.earlier is not None for s in looked.seen]
-    assert seen == [True, False, True], "stage 3 of 6; none behind 6; stage 4 behind 3"
 
 
 def test_a_search_is_guided_by_it() -> None:
