@@ -58,6 +58,7 @@ class DiffusersPipeline(Staged[Tensor]):
         states: where latents are kept.
         fast: do not pad short batches.
         preview: how partial samples are shown, as in "taesd" or "half"; None is its own decoder.
+        fps: frames a second of its videos; None is its own.
 
     Attributes:
         rate: frames a second, where it makes videos.
@@ -79,12 +80,14 @@ class DiffusersPipeline(Staged[Tensor]):
         states: States | None = None,
         fast: bool = False,
         preview: str | None = None,
+        fps: float | None = None,
     ) -> None:
         self.pipe = pipe
-        self.arguments = dict(arguments or {})
+        takes = signature_of(type(pipe))
+        self.arguments = {**takes.paced(fps), **(arguments or {})}
         self.kind = type(pipe).__name__
         check_call(pipe, self.arguments)
-        self.rate = signature_of(type(pipe)).rate(self.arguments)
+        self.rate = takes.rate(self.arguments, fps)
         decoder = getattr(pipe, "vae", None) is not None
         super().__init__(
             book, states, width=width, eta=eta, guided=False, decoder=decoder, fast=fast

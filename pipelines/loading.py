@@ -233,6 +233,8 @@ def wrap(pipe: Any, options: Options) -> Pipeline:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     check_arguments(pipe, options.arguments)
+    if options.fps is not None:
+        signature_of(type(pipe)).check_rate(options.arguments)
     scale = options.guidance_scale
     guidance = {} if scale is None else {"guidance_scale": scale}
     return DiffusersPipeline(
@@ -244,6 +246,7 @@ def wrap(pipe: Any, options: Options) -> Pipeline:
         states=options.states,
         fast=options.fast,
         preview=options.preview,
+        fps=options.fps,
     )
 
 

@@ -34,6 +34,7 @@ class Options:
         fast: do not pad short batches; results then depend on the batch in their last bits.
         arguments: further keywords of the pipeline's call.
         preview: how partial samples are shown; None is the model's own decoder.
+        fps: frames a second of videos; None is the pipeline's own.
         trust_remote_code: whether code that lies with a model may run.
         text: how texts are written, where the model writes.
     """
@@ -51,6 +52,7 @@ class Options:
     fast: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
     preview: str | None = None
+    fps: float | None = None
     trust_remote_code: bool = False
     text: TextOptions = field(default_factory=TextOptions)
 

@@ -54,12 +54,40 @@ class Signature:
         """Whether it makes videos."""
         return any(name in self.parameters for name in FRAMES)
 
-    def rate(self, arguments: Mapping[str, object]) -> float | None:
-        """Frames a second of its videos: as it is called, its own, or 16; None of pictures."""
+    def rate(self, arguments: Mapping[str, object], fps: float | None = None) -> float | None:
+        """Frames a second of its videos: as asked for or called, its own, or 16; None of pictures.
+
+        Args:
+            arguments: what it is called with.
+            fps: what is asked for of a call that takes no such argument.
+        """
         if not self.video:
             return None
         rates = [given.get(name) for given in (arguments, self.parameters) for name in RATES]
-        return next((float(r) for r in rates if isinstance(r, (int, float)) and r > 0), _RATE)
+        found = (float(r) for r in (fps, *rates) if isinstance(r, (int, float)) and r > 0)
+        return next(found, _RATE)
+
+    def paced(self, fps: float | None) -> dict[str, float]:
+        """Frames a second as an argument of its call, where it takes one."""
+        if fps is None:
+            return {}
+        own = [name for name in RATES if name in self.parameters]
+        return {name: int(fps) if fps == int(fps) else fps for name in own[:1]}
+
+    def check_rate(self, names: Iterable[str]) -> None:
+        """Refuse frames a second of what is no video, or that are told twice.
+
+        Args:
+            names: the other arguments of its call.
+
+        Raises:
+            UserError: they have no meaning here.
+        """
+        if not (self.video or self.open):
+            raise UserError(f"fps: {self.name} makes no videos; leave it out")
+        for name in names:
+            if name in RATES:
+                raise UserError(f"fps: pipeline.{name} says it too; leave one out")
 
     def takes(self, name: str) -> bool:
         """Whether an argument is taken."""

@@ -218,6 +218,10 @@ Preview = Annotated[
         "Show partial samples cheaply: half, quarter, taesd or taesd:DIR.",
     ),
 ]
+Fps = Annotated[
+    str | None,
+    _flag("--fps", "X", SAMPLER, "Frames a second of videos. Default: the pipeline's own, or 16."),
+]
 TrustRemoteCode = Annotated[
     bool,
     _flag("--trust-remote-code", " ", RUN, "Let code that lies with the model run."),

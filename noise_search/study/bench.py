@@ -101,12 +101,14 @@ def complete(settings: Settings, pipe: object = None) -> Settings:
     Raises:
         UserError: the model is unknown, or the settings contradict each other.
     """
-    from noise_search.pipelines.loading import check_arguments, defaults, defaults_of
+    from noise_search.pipelines.loading import check_arguments, defaults, defaults_of, signature
     from noise_search.pipelines.previews import check_preview
 
     own = defaults(settings.model) if pipe is None else defaults_of(pipe)
     _check_medium(settings, own.medium)
     check_arguments(settings.model if pipe is None else pipe, settings.pipeline)
+    if settings.fps is not None:
+        signature(settings.model if pipe is None else pipe).check_rate(settings.pipeline)
     check_preview(settings.preview)
     if settings.preview is not None and not own.decoder:
         raise UserError(f"preview: {settings.model} decodes nothing; leave it out")
@@ -193,6 +195,7 @@ def options_of(
         device=settings.device,
         offload=settings.offload,
         preview=settings.preview,
+        fps=settings.fps,
         threads=settings.threads,
         fast=settings.fast,
         arguments=live(settings.pipeline) if arguments is None else arguments,

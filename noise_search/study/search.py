@@ -67,6 +67,7 @@ class Options(TypedDict, total=False):
         fast: leave short batches short: faster, and bits may differ from run to run.
         metadata: write recipe and scores into the PNG files.
         preview: how partial samples are shown: "half", "quarter", "taesd" or "taesd:FOLDER".
+        fps: frames a second of videos; the pipeline's own by default, else 16.
         offload: what waits in the host's memory, where the model is a spec.
         trust_remote_code: whether code that lies with a model may run, where it is a spec.
         pipeline: further arguments of the pipeline's call.
@@ -103,6 +104,7 @@ class Options(TypedDict, total=False):
     metadata: bool
     offload: Literal["model", "sequential"] | None
     preview: str | None
+    fps: float | None
     trust_remote_code: bool
     pipeline: Mapping[str, object]
     negative_prompt: str | None
@@ -110,7 +112,6 @@ class Options(TypedDict, total=False):
     width: int
     num_frames: int
     frame_rate: float
-    fps: float
     image: object
     mask_image: object
     control_image: object

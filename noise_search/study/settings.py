@@ -27,12 +27,12 @@ from noise_search.study.files import read_bytes
 
 M = TypeVar("M", bound=BaseModel)
 
-OF_PICTURES = ("search_steps", "guidance_scale", "offload", "preview")
+OF_PICTURES = ("search_steps", "guidance_scale", "offload", "preview", "fps")
 """Settings that only denoising has,"""
 OF_TEXTS = ("temperature", "top_p", "max_tokens", "step_tokens", "split", "answers", "system")
 """and that only writing has."""
 
-UNSAID: Mapping[str, object] = {"pipeline": {}, "offload": None, "preview": None}
+UNSAID: Mapping[str, object] = {"pipeline": {}, "offload": None, "preview": None, "fps": None}
 """Settings that are left out of records where they are as they always were."""
 BY_HAND = ("trust_remote_code",)
 """Settings that neither a file nor a record may give."""
@@ -78,6 +78,7 @@ class Settings(BaseModel):
         pipeline: further arguments of the pipeline's call, as they stand in a record.
         preview: how partial samples are shown: "half", "quarter", "taesd" or "taesd:FOLDER"; None
             is by the model's own decoder.
+        fps: frames a second of videos; None is the pipeline's own, else 16.
         offload: what waits in the host's memory while it is not used: "model" or "sequential".
         trust_remote_code: whether code that lies with a model may run; no record holds it.
         cache: whether scores of costly verifiers are kept in the user's cache, and found there; the
@@ -113,6 +114,7 @@ class Settings(BaseModel):
     pipeline: Mapping[str, Json] = Field(default_factory=dict[str, Json])
     offload: Literal["model", "sequential"] | None = None
     preview: str | None = Field(None, min_length=1, max_length=1000)
+    fps: float | None = Field(None, gt=0, le=1000, allow_inf_nan=False)
     trust_remote_code: bool = Field(False, exclude=True)
     cache: bool = Field(True, exclude=True)
 
@@ -141,6 +143,7 @@ class Settings(BaseModel):
         "top_p",
         "max_tokens",
         "step_tokens",
+        "fps",
         mode="before",
     )
     @classmethod

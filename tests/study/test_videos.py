@@ -6,11 +6,12 @@ import io
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import av
 import numpy as np
 import pytest
+from diffusers.pipelines.wan.pipeline_wan import WanPipeline
 from PIL import Image
 
 from noise_search.errors import UserError
@@ -124,3 +125,53 @@ def test_without_what_writes_films_nothing_is_spent(
     with pytest.raises(UserError, match="video"):
         write_drawn(tmp_path / "a.png", moving(3, 32, 32), None, None)
     assert not list(tmp_path.iterdir())
+
+
+def test_frames_a_second_can_be_asked_for_and_are_those_of_what_is_made_again(
+    wan: Any, tmp_path: Path
+) -> None:
+    result = run(wan, fps=23.976, out=tmp_path / "run")
+    film = tmp_path / "run" / "images" / "best.mp4"
+    assert result.best is not None
+    assert frames_in(film)[1] == pytest.approx(23.976, rel=1e-3)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["fps"] == 23.976
+    again = reproduce(tmp_path / "run" / "images" / "best.png", wan)
+    assert again.equal
+    write_drawn(tmp_path / "again.png", again.pixels, None, again.rate)
+    assert (tmp_path / "again.mp4").read_bytes() == film.read_bytes()
+
+
+class Paced(WanPipeline):  # type: ignore[misc]
+    """A pipeline whose call takes frames a second itself, as LTX's does."""
+
+    told: ClassVar[list[object]] = []
+
+    def __call__(self, *args: Any, num_frames: int = 5, frame_rate: int = 25, **named: Any) -> Any:
+        self.told.append(frame_rate)
+        return super().__call__(*args, num_frames=num_frames, **named)
+
+
+def test_a_call_that_takes_frames_a_second_is_given_them(wan: Any, tmp_path: Path) -> None:
+    paced = Paced(**wan.components)
+    Paced.told.clear()
+    result = run(paced, fps=30, out=tmp_path / "run")
+    assert result.best is not None
+    assert set(Paced.told) == {30}
+    assert frames_in(tmp_path / "run" / "images" / "best.mp4")[1] == 30
+    with pytest.raises(UserError, match=r"fps: pipeline\.frame_rate says it too"):
+        run(paced, fps=30, frame_rate=24)
+
+
+@pytest.mark.parametrize(
+    ("fps", "said"),
+    [(0, "fps=0"), (-3, "fps=-3"), (float("nan"), "fps=nan"), (True, "a number is needed")],
+)
+def test_frames_a_second_are_a_number_above_nought(wan: Any, fps: Any, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        run(wan, fps=fps)
+
+
+@pytest.mark.parametrize("model", ["shapes", "gaussian(dim=4)"])
+def test_what_makes_no_videos_has_no_frames_a_second(model: str) -> None:
+    with pytest.raises(UserError, match=r"fps: .* makes no videos; leave it out"):
+        search(model, "x", fps=24)
