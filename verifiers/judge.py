@@ -47,7 +47,7 @@ from noise_search.verifiers.rubric import (
     schema_of,
 )
 
-__all__ = ["FRAMES", "Judge", "judge", "scored"]
+__all__ = ["FRAMES", "OF_MODELS", "OF_SERVERS", "Judge", "judge", "scored"]
 
 A = TypeVar("A", bound=BaseModel)
 
@@ -61,10 +61,12 @@ MOST_WORDS = 1_000
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Dollars = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 Tokens = Annotated[int, Interval(ge=1, le=10_000_000)]
+Length = Literal["max_tokens", "max_completion_tokens"]
+"""The field of a request that says how long an answer may be."""
 Held = Literal["schema", "object", "free"]
 """How a server is told to hold the model to JSON."""
 
-_OF_SERVERS = (
+OF_SERVERS = (
     "rate",
     "concurrency",
     "timeout",
@@ -72,13 +74,16 @@ _OF_SERVERS = (
     "wait",
     "temperature",
     "max_tokens",
+    "length",
     "most_in",
     "usd_in",
     "usd_out",
     "api_key_env",
     "answers",
 )
-_OF_MODELS = ("revision", "device", "dtype", "batch", "words")
+"""Options of `judge:URL` alone."""
+OF_MODELS = ("revision", "device", "dtype", "batch", "words")
+"""Options of `judge:local` alone."""
 
 
 def judge(
@@ -90,8 +95,9 @@ def judge(
     timeout: Seconds = 60.0,
     attempts: Annotated[int, Interval(ge=1, le=50)] = 8,
     wait: Annotated[float, Field(ge=0, le=60)] = 0.5,
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0,
+    temperature: Annotated[float, Field(ge=0, le=2)] | Literal["none"] = 0.0,
     max_tokens: Tokens = 1024,
+    length: Length = "max_tokens",
     most_in: Tokens = 8192,
     usd_in: Dollars = 0.0,
     usd_out: Dollars = 0.0,
@@ -113,8 +119,10 @@ def judge(
         timeout: seconds to wait for an answer.
         attempts: how often one question is asked, at most.
         wait: seconds before the second try; doubled before every further one.
-        temperature: of the judge's tokens.
+        temperature: of the judge's tokens; none leaves it to the server, as some models want.
         max_tokens: of an answer.
+        length: the field in which the server takes that; OpenAI's reasoning models want the
+            second, and count what they think in it.
         most_in: tokens of a question with its picture, at most; prices are made of it.
         usd_in: US dollars of a million tokens read.
         usd_out: US dollars of a million tokens written.
@@ -134,7 +142,7 @@ def judge(
             "or judge:local#FOLDER"
         )
     for key in spec.options:
-        if key in (_OF_SERVERS if local else _OF_MODELS):
+        if key in (OF_SERVERS if local else OF_MODELS):
             which = "judge:local" if local else "judge:URL"
             raise UserError(f"verifier {which}: {key} is an option of {_other(local)} alone")
     if local:
@@ -149,7 +157,9 @@ def judge(
         Prices(most_in, max_tokens, usd_in, usd_out),
         f"verifier judge:{url}#{spec.part}",
     )
-    body = {"model": spec.part, "temperature": temperature, "max_tokens": max_tokens}
+    body = {"model": spec.part, length: max_tokens}
+    if temperature != "none":
+        body["temperature"] = temperature
     return Judge(client, body, answers, str(spec), concurrency)
 
 
@@ -172,10 +182,12 @@ class Judge:
     ) -> None:
         self.client = client
         self.name = name
+        heat = body.get("temperature")
         self.card = Card(
             version=(
                 f"judge {VERSION} {body['model']} at {client.url} {answers} "
-                f"temperature={body['temperature']:g} max_tokens={body['max_tokens']}"
+                f"temperature={'none' if heat is None else f'{heat:g}'} "
+                f"max_tokens={client.prices.most_out}"
             ),
             low=0,
             high=100,
@@ -183,7 +195,7 @@ class Judge:
             costly=True,
         )
         self._body = body
-        self._answers = answers
+        self._answers: Held = answers
         self._concurrency = concurrency
         self._known: dict[str, Answered[Grades]] = {}
         self._vain = 0

@@ -8,13 +8,11 @@ answer.  The key is put into the header of a request and into nothing else.
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from threading import Event
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -23,7 +21,8 @@ from pydantic import SecretStr
 from noise_search.budget import ZERO, Cost
 from noise_search.errors import UserError
 from noise_search.verifiers.judge_pace import Pace, sleep
-from noise_search.verifiers.judge_secrets import LEAST_SECRET, censor
+from noise_search.verifiers.judge_replies import advice, reason_in, reply_of, seconds_in, sound
+from noise_search.verifiers.judge_secrets import LEAST_SECRET, censor, is_near
 
 if TYPE_CHECKING:
     import httpx
@@ -44,8 +43,10 @@ AGAIN = (408, 409, 425, 429)
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 SAME = 3
 """Equal words of no use in a row, after which more of them are not paid for."""
-HOPELESS = (401, 403, 404, 405)
+HOPELESS = (401, 402, 403, 404, 405, 407)
 """Statuses that say that no question will be answered."""
+FORM = (400, 422)
+"""Statuses that say that the server does not take a question of this form."""
 
 
 class DeadServerError(UserError):
@@ -170,7 +171,18 @@ class Client:
         headers = {"Accept-Encoding": "identity"}
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
-        with httpx.Client(headers=headers, timeout=self.manner.timeout) as self._http:
+        try:
+            # a proxy of the environment sees what is sent: nothing that is for this machine
+            http = httpx.Client(
+                headers=headers, timeout=self.manner.timeout, trust_env=not is_near(self.url)
+            )
+        except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
+            # what it says may hold a proxy's password
+            raise DeadServerError(
+                f"{self.name}: a proxy or certificate that the environment names cannot be used "
+                f"({type(error).__name__}); look at HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE"
+            ) from None
+        with http as self._http:
             yield
 
     def ask(self, question: dict[str, Any], read: Callable[[str], T], stop: Event) -> Answered[T]:
@@ -217,21 +229,24 @@ class Client:
         sleep(self._pace.turn(), stop)
         status, head, body = self._exchange(question, found)
         if status != 200:
-            self._refuse(status, head, body)
-        text, cost = self._content(body)
+            self._refuse(question, status, head, body)
+        reply = reply_of(body)
+        cost = self.prices.most if reply.usage is None else self.prices.of(*reply.usage)
         found.heard = True
         found.cost += cost
-        said = self.clean(text)
+        said = self.clean(reply.text or reply.error)
         found.repeated = found.repeated + 1 if said and said == found.said else 0
         found.said = said
         self._check_bounds(cost)
         try:
-            return read(text)
+            return read(reply.text)
         except ValueError as error:
+            wrong = self.clean(reply.error or str(error))
+            if reply.cut:
+                wrong += f", cut off at max_tokens={self.prices.most_out}"
             if found.repeated >= SAME - 1:
-                said = f"{error}, {SAME} times in the same words"
-                raise _Refused(self.clean(said)) from None
-            raise _Unreadable(self.clean(str(error))) from None
+                raise _Refused(f"{wrong}, {SAME} times in the same words") from None
+            raise _Unreadable(wrong) from None
 
     def _exchange(
         self, question: dict[str, Any], found: Answered[T]
@@ -270,7 +285,9 @@ class Client:
         except httpx.InvalidURL as error:
             raise DeadServerError(f"{self.name}: {self.clean(_words(error))}") from None
 
-    def _refuse(self, status: int, head: httpx.Headers, body: bytes) -> None:
+    def _refuse(
+        self, question: dict[str, Any], status: int, head: httpx.Headers, body: bytes
+    ) -> None:
         """Say what a status means.
 
         Raises:
@@ -278,9 +295,10 @@ class Client:
             _Refused: this question will not be answered.
             DeadServerError: none will.
         """
-        said = self.clean(f"status {status}{_reason(body)}")
+        reason = reason_in(body)
+        said = self.clean(f"status {status}, {reason}" if reason else f"status {status}")
         if status in AGAIN or status >= 500:
-            after = _seconds(head.get("Retry-After"))
+            after = seconds_in(head)
             if after is not None and after > LONGEST_WAIT:
                 raise DeadServerError(
                     f"{self.name} asks to wait {after:,.0f} s ({said}); resume then"
@@ -290,24 +308,9 @@ class Client:
             raise _Silent(said, after)
         if status in HOPELESS or status < 400:
             raise DeadServerError(f"{self.name} refuses all questions: {said}")
+        if status in FORM and (change := advice(question, body)) is not None:
+            raise DeadServerError(f"{self.name} wants to be asked otherwise: {said}; try {change}")
         raise _Refused(said)
-
-    def _content(self, body: bytes) -> tuple[str, Cost]:
-        """What the model said, and what that cost."""
-        try:
-            record = json.loads(body)
-            content = record["choices"][0]["message"]["content"]
-        except (ValueError, KeyError, IndexError, TypeError, RecursionError):
-            record, content = {}, None
-        cost = self.prices.most
-        usage = record.get("usage") if isinstance(record, dict) else None
-        if isinstance(usage, dict):
-            told = [usage.get(key) for key in ("prompt_tokens", "completion_tokens")]
-            read, written = (n if type(n) is int and n >= 0 else None for n in told)
-            if read is not None and written is not None:
-                cost = self.prices.of(read, written)
-        # no text at all: read it as an empty answer, which is of no use
-        return content if isinstance(content, str) else "", cost
 
     def _check_bounds(self, cost: Cost) -> None:
         """Refuse to go on where answers cost more than the budget was told.
@@ -334,38 +337,14 @@ class Client:
         return wait_random_exponential(multiplier=self.manner.wait, max=LONGEST_STEP)(state)
 
     def clean(self, text: str) -> str:
-        """A server's words without the key, should it have repeated it."""
+        """A server's words without the key, should it have repeated it, and fit to be written."""
+        text = sound(text)
         key = None if self._key is None else self._key.get_secret_value()
         if key is None or len(key) < LEAST_SECRET:
             return text
-        return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text).replace(key, "[key]")
+        spelt = sound(_ESCAPED.sub(lambda found: chr(int(found[1], 16)), text))
+        return spelt.replace(key, "[key]")
 
 
 def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def _reason(body: bytes) -> str:
-    """What a server says of an error, in few words; nothing of a page of HTML."""
-    try:
-        record = json.loads(body)
-        said = record.get("error", record.get("detail", record.get("message", "")))
-        said = said.get("message", "") if isinstance(said, dict) else said
-    except (ValueError, AttributeError, RecursionError):
-        return ""
-    words = " ".join(str(said).split())[:200]
-    return f", {words}" if words else ""
-
-
-def _seconds(text: str | None) -> float | None:
-    """What a Retry-After header asks for: seconds, or a date."""
-    if text is None:
-        return None
-    try:
-        return max(0.0, float(text)) if float(text) < float("inf") else None
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
-        return None

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from noise_search.errors import UserError
 
-__all__ = ["KEY", "LEAST_SECRET", "address", "censor", "key_for"]
+__all__ = ["KEY", "LEAST_SECRET", "address", "censor", "is_near", "key_for"]
 
 KEY = "OPENAI_API_KEY"
 """The variable that holds a key, where none is named."""
@@ -66,6 +66,11 @@ def address(text: str) -> str:
     return text.rstrip("/").removesuffix("/chat/completions")
 
 
+def is_near(url: str) -> bool:
+    """Whether an address is of this machine."""
+    return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+
+
 def key_for(variable: str | None, url: str) -> SecretStr | None:
     """The key of a server, from the environment alone.
 
@@ -77,9 +82,8 @@ def key_for(variable: str | None, url: str) -> SecretStr | None:
     key = os.environ.get(variable or KEY, "").strip()
     if variable is not None and not key:
         raise UserError(f"verifier judge: the variable {variable} (api_key_env) is not set")
-    parts = urlsplit(url)
-    near = parts.hostname in ("localhost", "127.0.0.1", "::1")
-    if not key or (variable is None and parts.scheme != "https" and not near):
+    safe = urlsplit(url).scheme == "https" or is_near(url)
+    if not key or (variable is None and not safe):
         return None  # what was not asked for is not sent where others can read it
     if not re.fullmatch(r"[!-~]+", key):
         raise UserError(f"verifier judge: what {variable or KEY} holds cannot be a key")

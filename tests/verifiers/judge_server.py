@@ -27,6 +27,9 @@ from noise_search.noise import seed_from
 Grader = Callable[[list[NDArray[Any]], str], dict[str, Any]]
 """The honest answer about some pictures and the words of the question."""
 
+Response = tuple[int, dict[str, str], bytes]
+"""Status, headers and body."""
+
 SILENT = ("timeout", "reset", "429", "429-after", "500", "503")
 """Faults that give no answer,"""
 WRONG = ("empty", "html", "cut", "type", "nan", "range", "long", "missing")
@@ -99,6 +102,8 @@ class Judging:
         delay: seconds before an answer, by the digest of a picture.
         patience: seconds that a time-out takes.
         after: what it says in Retry-After, where it does.
+        instead: status, headers and body of what is sent in place of a grade, by the body of a
+            request; None for a grade.
     """
 
     grader: Grader = grades
@@ -109,6 +114,7 @@ class Judging:
     delay: Callable[[str], float] = lambda name: 0.0
     patience: float = 0.8
     after: str = "0"
+    instead: Callable[[dict[str, Any]], Response | None] = lambda body: None
     asked: list[Asked] = field(default_factory=list[Asked])
     counts: Counter[str] = field(default_factory=Counter[str])
     answered: Counter[str] = field(default_factory=Counter[str])
@@ -138,19 +144,23 @@ def some_faults(salt: int, share: float, kinds: tuple[str, ...] = FAULTS) -> Any
 
 
 @contextmanager
-def judge_server(judging: Judging) -> Iterator[Judging]:
+def judge_server(judging: Judging, host: str = "127.0.0.1") -> Iterator[Judging]:
     """Serve until it is left."""
 
     class Handler(_Handler):
         state = judging
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.request_queue_size = 64
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        daemon_threads = True
+        request_queue_size = 64
+
+    server = Server((host, 0), Handler)
     server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients go away
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
-    judging.url = f"http://127.0.0.1:{server.server_port}/v1"
+    shown = f"[{host}]" if ":" in host else host
+    judging.url = f"http://{shown}:{server.server_port}/v1"
     try:
         yield judging
     finally:
@@ -215,6 +225,10 @@ class _Handler(BaseHTTPRequestHandler):
             status = int((fault or "").removeprefix("status-").removesuffix("-after"))
             after = {"Retry-After": self.state.after} if fault == "429-after" else {}
             self._send(status, json.dumps({"error": {"message": f"a {status}"}}).encode(), after)
+            return
+        if (instead := self.state.instead(body)) is not None:
+            status, head, data = instead
+            self._send(status, data, head)
             return
         question = str(body["messages"][-1]["content"][0]["text"])
         answer = self.state.grader(pictures, question)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,8 @@ from noise_search.errors import UserError
 from noise_search.judged import most_of_judging
 from noise_search.problem import LostVerifierError, Sample, Score
 from noise_search.verifiers.card import Card
-from noise_search.verifiers.judge import Judge
+from noise_search.verifiers.judge import OF_MODELS, OF_SERVERS, Judge, judge
+from noise_search.verifiers.judge_secrets import KEY
 from noise_search.verifiers.loading import load
 from tests.verifiers.judge_server import (
     HARMLESS,
@@ -266,6 +269,30 @@ def test_a_bad_spec_is_one_line_that_tells_no_secret(spec: str, said: str) -> No
     with pytest.raises(UserError, match=rf"^verifier judge[^\n]*{said}[^\n]*$") as caught:
         load(spec)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("head", "keys"), [("## Servers", OF_SERVERS), ("## Local models", OF_MODELS)]
+)
+def test_the_guide_tells_all_options_and_their_defaults(head: str, keys: tuple[str, ...]) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "judges.md").read_text()
+    section = guide.partition(head)[2].partition("\n## ")[0]
+    rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| `")]
+    told = {
+        name.strip(" `"): default.strip(" `")
+        for names, defaults in rows
+        for name, default in zip(names.split(","), defaults.split(","), strict=True)
+    }
+    known = {key: p.default for key, p in inspect.signature(judge).parameters.items()}
+    known |= {key: "none" for key, value in known.items() if value is None}
+    known["api_key_env"] = KEY
+    assert told == {key: str(known[key]).removesuffix(".0") for key in keys}
+
+
+def test_no_option_is_untold() -> None:
+    parameters = inspect.signature(judge).parameters.values()
+    options = [p.name for p in parameters if p.default is not p.empty]
+    assert sorted([*OF_SERVERS, *OF_MODELS]) == sorted(options)
 
 
 def test_importing_it_imports_neither_httpx_nor_torch() -> None:
