@@ -26,10 +26,11 @@ _OURS = frozenset(
         "output_type",
         "prompt",
         "return_dict",
-        "sigmas",
-        "timesteps",
     }
 )
+
+
+_PICTURE = "ip_adapter_image"
 
 
 def check_call(pipe: Any, given: Mapping[str, Any]) -> None:
@@ -48,7 +49,10 @@ def check_call(pipe: Any, given: Mapping[str, Any]) -> None:
             raise UserError(f"{name}: argument {key!r} belongs to the search; leave it out")
         if not takes.takes(key):
             raise UserError(f"{name}: unknown argument {key!r}{nearest(key, takes.parameters)}")
-    denoisers(pipe)
+    for part in denoisers(pipe):
+        adapted = getattr(getattr(pipe, part), "encoder_hid_proj", None) is not None
+        if adapted and takes.takes(_PICTURE) and not any(k.startswith(_PICTURE) for k in given):
+            raise UserError(f"{name}: its IP-Adapter needs {_PICTURE}, or unload_ip_adapter()")
 
 
 def denoisers(pipe: Any) -> list[str]:

@@ -21,10 +21,12 @@ from noise_search.candidate import Candidate
 from noise_search.errors import Stop, UserError, out_of_memory
 from noise_search.noise import Book, Name, Tensors
 from noise_search.pipelines.arguments import recorded
+from noise_search.pipelines.caches import check_cache
 from noise_search.pipelines.calls import check_call, denoisers, labelled
 from noise_search.pipelines.driver import Driver
 from noise_search.pipelines.embeddings import Apart
 from noise_search.pipelines.fingerprint import fingerprint
+from noise_search.pipelines.offloaded import weights_of
 from noise_search.pipelines.previews import decoder_of
 from noise_search.pipelines.rows import alike, as_bytes, by_prompt, copied, like, problem_of
 from noise_search.pipelines.schedules import draws_noise
@@ -35,12 +37,15 @@ from noise_search.pipelines.stages import Picture, Row, Staged, Stretch, Walk, W
 from noise_search.pipelines.standins import in_place
 from noise_search.pipelines.states import Framework, State, States
 from noise_search.pipelines.survey import ROWS, Plan
+from noise_search.pipelines.switches import switches
 from noise_search.samplers.path import Level
 
 __all__ = ["DiffusersPipeline"]
 
 T = TypeVar("T")
 _NOISE_BYTES = 16 << 20
+_SCHEDULES = ("sigmas", "timesteps")
+"""Arguments that name each step of a schedule."""
 
 
 class DiffusersPipeline(Staged[Tensor]):
@@ -130,8 +135,9 @@ class DiffusersPipeline(Staged[Tensor]):
             "class": self.kind,
             "scheduler": type(self.pipe.scheduler).__name__,
             "weights": self._weights,
+            "switches": switches(self._models),
             "dtype": str(denoiser.dtype).removeprefix("torch."),
-            "device": str(denoiser.device),
+            "device": _told(self._driver.device),
             "threads": torch.get_num_threads(),
             "torch": str(torch.__version__),
             "width": self.width,
@@ -145,10 +151,13 @@ class DiffusersPipeline(Staged[Tensor]):
 
     @cached_property
     def _weights(self) -> str:
-        modules = sorted(self.pipe.components.items())
-        parts = [(n, m) for n, m in modules if isinstance(m, torch.nn.Module)]
-        tensors = {f"{n}.{k}": t for n, m in parts for k, t in m.state_dict().items()}
-        return fingerprint(tensors)
+        found = weights_of(self._models)
+        return fingerprint({k: t for k, (t, _) in found.items()}, lambda key: found[key][1]())
+
+    @property
+    def _models(self) -> dict[str, torch.nn.Module]:
+        parts = self.pipe.components.items()
+        return {name: m for name, m in parts if isinstance(m, torch.nn.Module)}
 
     def picture(self, candidate: Candidate, prompt: Prompt) -> Picture[Tensor]:
         """See `Staged.picture`; the run has ended, and no callback can end it once more."""
@@ -177,6 +186,12 @@ class DiffusersPipeline(Staged[Tensor]):
     def _check(self, plan: Plan, stretch: Stretch, rewound: bool) -> None:
         """Refuse what a pipeline cannot do before anything is spent."""
         scheduler, known = type(self.pipe.scheduler).__name__, plan.proof.path is not None
+        made = len(plan.loop.times)
+        for name in _SCHEDULES:
+            if self.arguments.get(name) is not None and made != plan.steps:
+                raise UserError(f"{name}: {made} steps; set steps={made}, not {plan.steps}")
+        whole = stretch.begin == 0 and stretch.finishes
+        check_cache(self.pipe, denoisers(self.pipe), whole=whole, width=self.width)
         if self.eta > 0.0 and not (known or "eta" in _parameters(self.pipe.scheduler.step)):
             raise UserError(f"eta: the noise levels of {self.kind} with {scheduler} are not known")
         if rewound and not known:
@@ -285,7 +300,7 @@ class DiffusersPipeline(Staged[Tensor]):
             step = plan.step_of_noise(index)
             return like([self._noise(r.noise.name, step) for r in batch], sample, plan.copies)
 
-        solver = Solver(self.pipe.scheduler)
+        solver = Solver.of(self.pipe)
         part = Slice(solver, plan, wanted, x, memory, noise)
         prompts = [row.prompt for row in batch]
         if first == end and stretch.finishes:
@@ -358,7 +373,7 @@ class DiffusersPipeline(Staged[Tensor]):
         """The pipeline's own last part, on latents; another decoder may stand for its own."""
         last = len(plan.loop.times)
         wanted = Wanted(last, last, last, True, True)
-        part = Slice(Solver(self.pipe.scheduler), plan, wanted, x, {}, lambda _, like: like)
+        part = Slice(Solver.of(self.pipe), plan, wanted, x, {}, lambda _, like: like)
         with in_place(self.pipe, **({} if decoder is None else {"vae": decoder})):
             shown = self._driver.call(part, prompts)
         if shown is None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from noise_search.ask import Prompt
 from noise_search.errors import Stop, UserError, out_of_memory
+from noise_search.pipelines.callbacks import CALLBACK, INPUTS, aside, steers, watched
 from noise_search.pipelines.calls import arguments_of, denoisers, pictures_of
 from noise_search.pipelines.draws import Draw, drawing, invoked
 from noise_search.pipelines.embeddings import Apart, Embeddings
@@ -22,12 +24,13 @@ from noise_search.pipelines.solvers import Solver
 from noise_search.pipelines.stages import Row
 from noise_search.pipelines.standins import Answers, Denoiser, Halt, Scheduler, Walker, in_place
 from noise_search.pipelines.survey import ROWS, Plan, Surveyor
+from noise_search.pipelines.vaes import encoding_alike
 
 __all__ = ["Driver"]
 
 _GUESSES = (1, 2, 0)
 """Channels of a guessed answer for each of the sample's; 0 asks the denoiser."""
-_CALLBACK = "callback_on_step_end"
+_TEXT = re.compile(r"(negative_)?prompt(_\d)?")
 
 
 class Driver:
@@ -67,7 +70,7 @@ class Driver:
         """
         problem: Exception = UserError(f"{self.kind} cannot be driven")
         for guess in _GUESSES:
-            surveyor = Surveyor(Solver(self.pipe.scheduler), steps)
+            surveyor = Surveyor(Solver.of(self.pipe), steps)
             try:
                 self._look(surveyor, prompt, guess)
             except UserError:
@@ -95,8 +98,11 @@ class Driver:
             surveyor.prepared = (found[0] if isinstance(found, tuple) else found).clone()
             return found
 
-        with self._driven(surveyor, surveyor.draw, guess, prepared) as call:
-            call(**self._given([prompt] * ROWS, surveyor.steps, output="latent"))
+        try:
+            with self._driven(surveyor, surveyor.draw, guess, prepared) as call:
+                call(**self._given([prompt] * ROWS, surveyor.steps, output="latent"))
+        finally:
+            self.pipe.maybe_free_model_hooks()
 
     def call(
         self, part: Slice, prompts: Sequence[Prompt], rows: Sequence[Row[Tensor]] = ()
@@ -124,9 +130,9 @@ class Driver:
             return (part.x, *found[1:]) if isinstance(found, tuple) else part.x
 
         given = self._given(prompts, part.plan.steps)
-        if _CALLBACK in self.arguments:
+        if CALLBACK in self.arguments:
             part.patient = True
-            given[_CALLBACK] = _calling_back(self.arguments[_CALLBACK], part, self.heeds)
+            given[CALLBACK] = _calling_back(watched(self.arguments[CALLBACK]), part, self.heeds)
         problem: Exception = RuntimeError(f"{self.kind} cannot be driven")
         for guess in _GUESSES:
             draw = _giving(noise, part.plan, len(prompts))
@@ -160,6 +166,9 @@ class Driver:
             "scheduler": Scheduler(walker),
             "_interrupt": False,  # one of an earlier call is not for this one
             "_progress_bar_config": {"disable": True},
+            # Models that wait elsewhere go there after the call: hooks are not for stand-ins.
+            "maybe_free_model_hooks": lambda: None,
+            **walker.solver.guiders,
         }
         for name in denoisers(pipe):
             stand_ins[name] = Denoiser(getattr(pipe, name), walker, self._answers, guess)
@@ -173,19 +182,36 @@ class Driver:
         if callable(prepare):
             stand_ins["prepare_latents"] = _then(prepare, prepared)
         # What is not finite fails by its own row's check.
-        with in_place(pipe, **stand_ins), np.errstate(all="ignore"):
+        with ExitStack() as stack:
+            stack.enter_context(in_place(pipe, **stand_ins))
+            stack.enter_context(encoding_alike(getattr(pipe, "vae", None)))
+            stack.enter_context(np.errstate(all="ignore"))
             yield invoked(pipe, draw)
+
+    def _steering(self) -> dict[str, Any]:
+        """The user's callback, where it is part of the call."""
+        callback: Any = self.arguments.get(CALLBACK)
+        if not steers(callback):
+            return {}
+        return {CALLBACK: aside(callback), INPUTS: list(callback.tensor_inputs)}
 
     def _given(self, prompts: Sequence[Prompt], steps: int, output: str = "np") -> dict[str, Any]:
         """The keywords of a call. What else it draws is the same for all rows and in all calls."""
         return {
-            **{k: v for k, v in self.arguments.items() if k != _CALLBACK},
+            **{k: _for_each(k, v, prompts) for k, v in self.arguments.items() if k != CALLBACK},
+            **self._steering(),
             **arguments_of(self.pipe, prompts),
             "num_inference_steps": steps,
             "generator": [torch.Generator("cpu").manual_seed(0) for _ in prompts],
             "output_type": output,
             "return_dict": False,
         }
+
+
+def _for_each(key: str, value: Any, prompts: Sequence[Prompt]) -> Any:
+    """A text beside the prompt (`prompt_2`) is each row's: pipelines want lists of one length."""
+    beside = isinstance(value, str) and _TEXT.fullmatch(key) is not None
+    return [value] * len(prompts) if beside else value
 
 
 def _giving(noise: Tensor | None, plan: Plan, count: int) -> Draw:
@@ -220,10 +246,11 @@ def _calling_back(callback: Callable[..., Any], part: Slice, heeds: bool) -> Cal
 
     It ends the run as it would end a call, by `_interrupt`, or by raising `Stop`.
     """
+    beside = aside(callback)
 
     def call(pipe: Any, index: int, time: Any, given: dict[str, Any]) -> dict[str, Any]:
         if not part.wanted.begin < part.index <= part.wanted.end:
-            return {}
+            return dict(beside(pipe, index, time, given) or {})
         changed: dict[str, Any] = {}
         try:
             changed |= callback(pipe, index, time, given) or {}

@@ -14,6 +14,9 @@ from torch import Tensor
 __all__ = ["Apart", "Embeddings"]
 
 
+_COUNT = "batch_size"
+
+
 class Apart(Exception):  # noqa: N818 - a wish, not an error
     """These prompts cannot share a batch: each must be played in one of its own."""
 
@@ -73,6 +76,8 @@ class Embeddings:
             if len(counts) != 1 or not all(_is_plain(v) for v in rest.values()):
                 return encode(*args, **kwargs)
             [count] = counts
+            if rest.get(_COUNT) == count:  # some are told how many prompts they are given
+                rest[_COUNT] = self._copies
             rows = [
                 self._row(encode, {k: v[i] for k, v in texts.items()}, rest) for i in range(count)
             ]

@@ -12,13 +12,14 @@ import copy
 import inspect
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from noise_search.pipelines.draws import drawing
+from noise_search.pipelines.guiders import SEPARATOR, guiders_of, held, put
 
 __all__ = ["MEMORY", "Loop", "Solver", "joined", "rows_of"]
 
@@ -46,10 +47,13 @@ class Solver:
 
     Args:
         scheduler: copied as it is; the pipeline's call, or `copied_from`, sets it up.
+        guiders: what mixes the denoiser's answers before a step, and remembers of them.
     """
 
-    def __init__(self, scheduler: Any) -> None:
+    def __init__(self, scheduler: Any, guiders: Mapping[str, Any] | None = None) -> None:
         self.inner: Any = copy.deepcopy(scheduler)
+        self.guiders = dict(guiders or {})
+        self._carried: dict[str, Any] = {}
         self._noise: list[Tensor] = []
         for name, method in drawing(self.inner, self._draw).items():
             setattr(self.inner, name, method)
@@ -57,6 +61,11 @@ class Solver:
         self._signature = inspect.signature(self.inner.step)
         self.takes_eta = "eta" in self._signature.parameters
         self.takes_earlier = "old_pred_original_sample" in self._signature.parameters
+
+    @classmethod
+    def of(cls, pipe: Any) -> Self:
+        """A pipeline's scheduler and guiders, copied."""
+        return cls(pipe.scheduler, guiders_of(pipe))
 
     def began(self) -> None:
         """Take note of how the scheduler is at the beginning of a path."""
@@ -118,6 +127,8 @@ class Solver:
             for name, value in self._attributes()
             if not _same(value, self._fresh.get(name, _ABSENT))
         }
+        # What the guiders of a path remember stays with it where its scheduler steps alone.
+        changed |= {name: _told(value, sample, arrays) for name, value in self._carried.items()}
         if not changed:
             return {}
         words = json.dumps(changed, sort_keys=True).encode()
@@ -132,11 +143,18 @@ class Solver:
         arrays = [memory[f"{MEMORY}.{i}"].to(device) for i in range(len(memory) - 1)]
         told = json.loads(bytes(memory[MEMORY].tolist()))
         for name, value in told.items():
-            setattr(self.inner, name, _read(value, arrays, device))
+            found = _read(value, arrays, device)
+            if SEPARATOR not in name:
+                setattr(self.inner, name, found)
+            elif self.guiders:
+                put(self.guiders, name, found)
+            else:
+                self._carried[name] = found
 
     def _attributes(self) -> Iterable[tuple[str, Any]]:
         inner = vars(self.inner)
-        return ((k, v) for k, v in inner.items() if k not in _PLACE and k != "_internal_dict")
+        known = (*_PLACE, "_internal_dict")
+        return (*((k, v) for k, v in inner.items() if k not in known), *held(self.guiders))
 
     def _draw(self, shape: Sequence[int], *_: Any, dtype: Any = None, **others: Any) -> Tensor:
         noise = self._noise.pop(0) if self._noise else torch.zeros(tuple(shape))

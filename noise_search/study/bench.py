@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from noise_search.pipelines.loading import Options
     from noise_search.pipelines.text.options import TextOptions
 
+_SWITCHES = "setting of adapters, attention, caches, tiles or compilation"
+"""What a model's switches are called where a run was begun with others."""
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -71,8 +74,10 @@ class Bench:
     @property
     def identity(self) -> dict[str, object]:
         """What decides samples and scores besides the settings: weights and versions."""
+        model = self.pipeline.describe()
         return {
-            "weights": self.pipeline.describe().get("weights"),
+            "weights": model.get("weights"),
+            **({_SWITCHES: model["switches"]} if "switches" in model else {}),
             "verifier": declared(self.verifier),
             "evaluators": {k: v for judge in self.evaluators for k, v in declared(judge).items()},
         }

@@ -1,0 +1,136 @@
+"""ControlNet and T2I-Adapter: pictures pass through; their forwards are not the denoiser's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from noise_search.moves import Start
+from noise_search.noise import Gaussian
+from noise_search.study.reproduce import reproduce
+from noise_search.study.search import search
+from tests.pipelines.passing import (
+    PROMPTS,
+    STEPS,
+    cut_anywhere_is_whole,
+    equals_the_plain_call,
+    latents,
+    passes_through,
+    player,
+    rows_are_their_own,
+    rows_of,
+)
+from tests.pipelines.zoo import Kind, load
+from tests.pipelines.zoo.conditions import ADAPTER, CONTROL, CONTROLLED
+from tests.pipelines.zoo.pictures import picture
+from tests.pipelines.zoo.warnings import KNOWN
+
+pytestmark = [*KNOWN]
+KINDS = {kind.name: kind for kind in CONTROLLED}
+MAIN = KINDS["sd15-controlnet"]
+EVERY = [
+    pytest.param(kind, marks=[] if kind.each_commit else pytest.mark.nightly, id=kind.name)
+    for kind in CONTROLLED
+]
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Kind], Any]:
+    root = tmp_path_factory.mktemp("zoo")
+    return lambda kind: load(kind, root)
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_a_controlled_path_is_the_plain_one_cut_anywhere_and_in_any_batch(
+    kind: Kind, loaded: Callable[[Kind], Any]
+) -> None:
+    pipe = loaded(kind)
+    if "image" in kind.arguments:
+        equals_the_plain_call(pipe, kind.arguments)
+    else:  # the latents of its picture are sampled from the generator of the noise
+        made = player(pipe, kind.arguments).one(Start(Gaussian(7)), PROMPTS[0])
+        assert made.played.failure is None
+    cut_anywhere_is_whole(pipe, kind.arguments)
+    rows_are_their_own(pipe, kind.arguments)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"guess_mode": True}, {"control_guidance_start": 0.3, "control_guidance_end": 0.7}],
+    ids=["guess", "part"],
+)
+def test_options_of_a_controlnet_pass_through(
+    more: dict[str, Any], loaded: Callable[[Kind], Any]
+) -> None:
+    passes_through(loaded(MAIN), {**CONTROL, **more})
+
+
+def test_forwards_of_a_controlnet_are_beside_the_denoisers(loaded: Callable[[Kind], Any]) -> None:
+    pipe = loaded(MAIN)
+    play = player(pipe, CONTROL)
+    with rows_of(pipe.unet) as rows, rows_of(pipe.controlnet) as controls:
+        made = play.one(Start(Gaussian(7)), PROMPTS[0])
+    assert made.cost.forwards == sum(rows) == 2 * STEPS
+    assert sum(controls) == 2 * STEPS + 2 * 2  # and once for the survey of two rows
+
+
+def test_the_picture_decides_the_sample(loaded: Callable[[Kind], Any]) -> None:
+    pipe, found = loaded(MAIN), []
+    for image in (picture(), picture().rotate(180)):
+        play = player(pipe, {**CONTROL, "image": image})
+        found.append(latents(play, play.one(Start(Gaussian(7)), PROMPTS[0])))
+    assert not torch.equal(*found)
+
+
+def redness(pictures: list[Any], _: str) -> list[float]:
+    """How red pictures are, in [0, 1]."""
+    return [float(np.asarray(p)[..., 0].mean() / 255) for p in pictures]
+
+
+@pytest.mark.parametrize("plan", ["prune(at=0.5)", "beam(draws=2,width=2)"])
+def test_a_controlled_search_resumes_and_is_reproduced(
+    plan: str, loaded: Callable[[Kind], Any], tmp_path: Path
+) -> None:
+    pipe = loaded(MAIN)
+
+    def run(out: Path, stop: int | None = None) -> list[bytes]:
+        seen: list[object] = []
+
+        def watch(candidate: object) -> bool:
+            seen.append(candidate)
+            return stop is None or len(seen) < stop
+
+        more: Any = CONTROL
+        search(
+            pipe,
+            "a red circle",
+            verifier=redness,
+            search=plan,
+            budget="16nfe",
+            steps=4,
+            batch=2,
+            out=out,
+            on_candidate=watch,
+            **more,
+        )
+        return (out / "candidates.jsonl").read_bytes().splitlines()
+
+    whole = run(tmp_path / "whole")
+    assert not [line for line in whole if json.loads(line)["failure"]]
+    run(tmp_path / "cut", stop=2)
+    assert run(tmp_path / "cut") == whole
+    name, given = json.loads(whole[-1])["candidate"], {"image": CONTROL["image"]}
+    assert reproduce(tmp_path / "whole", pipe, candidate=name, arguments=given).equal
+
+
+@pytest.mark.filterwarnings("ignore:The decode_latents method:FutureWarning")  # its own
+def test_a_t2i_adapter_passes_through_in_batches_of_one(loaded: Callable[[Kind], Any]) -> None:
+    pipe = loaded(ADAPTER)
+    equals_the_plain_call(pipe, ADAPTER.arguments)
+    cut_anywhere_is_whole(pipe, ADAPTER.arguments)
