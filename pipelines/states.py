@@ -184,7 +184,17 @@ def _encode(states: Mapping[Name, State]) -> bytes:
         return bytes(numpy_files.save(arrays, metadata=checksums))
     from safetensors import torch as torch_files
 
-    return bytes(torch_files.save(arrays, metadata=checksums))
+    return bytes(torch_files.save(_unshared(arrays), metadata=checksums))
+
+
+def _unshared(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Tensors without common memory, as their file wants them: siblings share what they inherit."""
+    found: dict[str, Any] = {}
+    places: set[int] = set()
+    for key, array in arrays.items():
+        found[key] = array.clone() if array.data_ptr() in places else array
+        places.add(array.data_ptr())
+    return found
 
 
 def _names(path: Path) -> set[Name]:
