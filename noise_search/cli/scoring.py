@@ -11,14 +11,16 @@ import typer
 
 from noise_search.cli.text import printable
 from noise_search.errors import UserError
-from noise_search.problem import Score
+from noise_search.problem import Score, Verifier
 from noise_search.registry import check_name, names
 from noise_search.specs import parse
 from noise_search.study.judges import leaves
 from noise_search.study.prompts import read_prompts
-from noise_search.study.score import expanded, judged
+from noise_search.study.score import expanded, joined, judged, opened
 
 OK, FAILED = 0, 1
+MOST_PROMPT = 40
+"""Characters of a prompt in a table."""
 
 
 class Asked(NamedTuple):
@@ -34,20 +36,40 @@ class Asked(NamedTuple):
     file: Path | None = None
     column: str | None = None
 
-    def texts(self, count: int) -> list[str]:
-        """One text a picture.
+    def pairs(self, files: Sequence[Path]) -> tuple[Sequence[Path], list[str]]:
+        """Pictures and as many texts; a single picture is asked about by all prompts of a file.
 
         Raises:
-            UserError: there are others than there are pictures.
+            UserError: there are other texts than there are pictures.
         """
         if self.file is None:
-            return [self.text or ""] * count
+            return files, [self.text or ""] * len(files)
         if self.text is not None:
             raise UserError("prompt: --prompt and --prompts exclude each other")
         found = [prompt.text for prompt in read_prompts(self.file, self.column)]
-        if len(found) != count:
-            raise UserError(f"prompts {self.file}: {len(found):,} prompts for {count:,} pictures")
-        return found
+        if len(files) == 1:
+            files = [*files] * len(found)
+        if len(found) != len(files):
+            raise UserError(
+                f"prompts {self.file}: {len(found):,} prompts for {len(files):,} pictures"
+            )
+        return files, found
+
+
+class Row(NamedTuple):
+    """A picture that was judged.
+
+    Attributes:
+        file: where it lies.
+        text: what it was asked to show.
+        score: what was said of it.
+        joined: what a ranking makes of that, if it was asked and the picture has not failed.
+    """
+
+    file: Path
+    text: str
+    score: Score
+    joined: float | None = None
 
 
 def run_score(
@@ -59,17 +81,46 @@ def run_score(
     cache: bool | None,
     as_json: bool,
 ) -> int:
-    """Judge pictures and print a line each; the exit code is 1 if no picture has a score."""
-    if parse(verifier).name in names("measure"):
-        return _print_measured(verifier, expanded(images), device or "cpu", as_json=as_json)
-    for leaf in leaves(str(check_name("verifier", verifier))):
+    """Judge pictures and print a line each; the exit code is 1 if one of them has no score."""
+    whole = parse(verifier).name in names("measure")
+    for leaf in () if whole else leaves(str(check_name("verifier", verifier))):
         check_name("verifier", leaf)
-    files = expanded(images)
-    texts = asked.texts(len(files))
-    scores = judged(files, texts, verifier, cache=cache is not False, device=device or "cpu")
+    found, reports = expanded(images)
+    if reports:
+        typer.echo(f"note: {len(reports):,} reports of runs are no pictures to judge", err=True)
+    if whole:
+        return _print_measured(verifier, found, device or "cpu", as_json=as_json)
+    files, texts = asked.pairs(found)
+    judge = opened(verifier, texts, cache=cache is not False, device=device or "cpu")
+    scores = judged(files, texts, judge)
+    failed = 0
     if as_json:
-        return _print_lines(files, texts, scores)
-    return _print_table(files, list(scores))
+        for row in _rows(files, texts, scores, judge):
+            _print_line(row)
+            failed += row.score.failure is not None
+    else:
+        rows = list(_rows(files, texts, scores, judge))
+        _print_table(rows, parse(verifier).name)
+        failed = sum(row.score.failure is not None for row in rows)
+    return _ended(failed, len(files))
+
+
+def _rows(
+    files: Sequence[Path], texts: Sequence[str], scores: Iterator[Score], judge: Verifier
+) -> Iterator[Row]:
+    """One a picture, while they are made; a ranking compares them when all are there."""
+    if not hasattr(judge, "ranking"):
+        yield from map(Row, files, texts, scores)
+        return
+    known = list(scores)
+    yield from map(Row, files, texts, known, joined(judge, texts, known) or ())
+
+
+def _ended(failed: int, count: int) -> int:
+    """The exit code; how many have failed is said where there are any."""
+    if failed:
+        typer.echo(f"{failed:,} of {count:,} pictures could not be judged", err=True)
+    return FAILED if failed else OK
 
 
 def _print_measured(spec: str, files: Sequence[Path], device: str, *, as_json: bool) -> int:
@@ -82,40 +133,53 @@ def _print_measured(spec: str, files: Sequence[Path], device: str, *, as_json: b
         line: dict[str, object] = {"measure": spec, "value": found.value}
         line |= {"pictures": found.pictures, "failures": failures, "notes": found.notes}
         typer.echo(json.dumps(line, ensure_ascii=False, allow_nan=False))
-        return OK
+        return _ended(len(failures), len(files))
     typer.echo(f"{printable(spec)}  {found.value:.6g}  ({found.pictures:,} pictures)")
     for file, said in failures.items():
         typer.echo(f"{printable(file)}  failed: {printable(said)}")
     for note in found.notes:
         typer.echo(f"note: {note}")
-    return OK
+    return _ended(len(failures), len(files))
 
 
-def _print_lines(files: Sequence[Path], texts: Sequence[str], scores: Iterator[Score]) -> int:
-    good = False
-    for file, text, score in zip(files, texts, scores, strict=True):
-        good |= score.failure is None
-        line: dict[str, object] = {"image": str(file), "scores": dict(score.values)}
-        line |= {"prompt": text} if text else {}
-        line |= {"failure": score.failure} if score.failure is not None else {}
-        line |= {"detail": dict(score.detail)} if score.detail else {}
-        typer.echo(json.dumps(line, ensure_ascii=False, allow_nan=False))
-    return OK if good else FAILED
+def _print_line(row: Row) -> None:
+    line: dict[str, object] = {"image": str(row.file), "scores": dict(row.score.values)}
+    line |= {"joined": row.joined} if row.joined is not None else {}
+    line |= {"prompt": row.text} if row.text else {}
+    line |= {"failure": row.score.failure} if row.score.failure is not None else {}
+    line |= {"detail": dict(row.score.detail)} if row.score.detail else {}
+    typer.echo(json.dumps(line, ensure_ascii=False, allow_nan=False))
 
 
-def _print_table(files: Sequence[Path], scores: Sequence[Score]) -> int:
-    names = list(dict.fromkeys(name for score in scores for name in score.values))
-    rows = [[_figure(score.values.get(name)) for name in names] for score in scores]
-    widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
-    shown = ["image", *(printable(str(file)) for file in files)]
-    first = max(map(len, shown))
-    for label, row, score in zip(shown, [names, *rows], [None, *scores], strict=True):
-        if score is None or score.failure is None:
-            cells = [f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)]
+def _print_table(rows: Sequence[Row], ranking: str) -> None:
+    """A line a picture; with its prompt where there are several, and what a ranking joins."""
+    metrics = list(dict.fromkeys(name for row in rows for name in row.score.values))
+    ranked = any(row.joined is not None for row in rows)
+    several = len({row.text for row in rows}) > 1
+    heads = [ranking, *metrics] if ranked else metrics
+    labels = [["image", "prompt"] if several else ["image"]]
+    labels += [_labels(row, several=several) for row in rows]
+    figures = [heads, *(_figures(row, metrics, ranked=ranked) for row in rows)]
+    left = [max(map(len, column)) for column in zip(*labels, strict=True)]
+    right = [max(map(len, column)) for column in zip(*figures, strict=True)]
+    failures = [None, *(row.score.failure for row in rows)]
+    for label, cells, failure in zip(labels, figures, failures, strict=True):
+        line = [f"{cell:<{width}}" for cell, width in zip(label, left, strict=True)]
+        if failure is None:
+            line += [f"{cell:>{width}}" for cell, width in zip(cells, right, strict=True)]
         else:
-            cells = [f"failed: {printable(score.failure)}"]
-        typer.echo("  ".join([f"{label:<{first}}", *cells]).rstrip())
-    return OK if any(score.failure is None for score in scores) else FAILED
+            line.append(f"failed: {printable(failure)}")
+        typer.echo("  ".join(line).rstrip())
+
+
+def _labels(row: Row, *, several: bool) -> list[str]:
+    file = printable(str(row.file))
+    return [file, printable(row.text[:MOST_PROMPT])] if several else [file]
+
+
+def _figures(row: Row, metrics: Sequence[str], *, ranked: bool) -> list[str]:
+    values = [row.joined] if ranked else []
+    return [_figure(value) for value in (*values, *map(row.score.values.get, metrics))]
 
 
 def _figure(value: float | None) -> str:

@@ -152,7 +152,7 @@ def test_the_command_says_the_figure_and_what_is_missing(call: Call, two: Path) 
     (two / "squares/broken.png").write_text("no picture")
     said = call("score", FID, "squares")
     first, second, *notes = said.out.splitlines()
-    assert said.code == 0
+    assert (said.code, said.err) == (1, "1 of 13 pictures could not be judged\n")
     assert first.startswith(f"{FID}  0.")
     assert first.endswith("(12 pictures)")
     assert second.startswith("squares/broken.png  failed: image: squares/broken.png is no PNG")
