@@ -122,6 +122,8 @@ class Journal:
         self._played: dict[Name, Candidate] = {}
         self._known: set[Name] = set()
         self._lines = 0
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path}: not a file")
         self._file = path.open("a+b", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -242,6 +244,8 @@ def header(path: Path) -> Json:
     Raises:
         UserError: there is no journal, or its first line is damaged.
     """
+    if path.exists() and not path.is_file():  # a pipe may never end
+        raise UserError(f"{path}: not a file")
     try:
         with path.open("rb") as file:
             record = decode(file.readline())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
 from collections.abc import Mapping
 from typing import Any, cast
@@ -30,19 +31,28 @@ def recorded(value: object, key: str = "pipeline") -> Json:
         key: what it is called, for errors.
 
     Raises:
-        UserError: it is not a finite number.
+        UserError: it is not a finite number, or holds itself.
     """
+    try:
+        return _recorded(value, key)
+    except RecursionError:
+        raise UserError(f"{key}: nested too deeply, or holds itself") from None
+
+
+def _recorded(value: object, key: str) -> Json:
     if value is None or isinstance(value, bool | int | str):
         return value
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(cast("os.PathLike[str]", value))
     if isinstance(value, float):
         if not math.isfinite(value):
             raise UserError(f"{key}={value}: a finite number is needed")
         return value
     if isinstance(value, Mapping):
         items = cast("Mapping[object, object]", value).items()
-        return {str(k): recorded(v, f"{key}.{k}") for k, v in items}
+        return {str(k): _recorded(v, f"{key}.{k}"[:200]) for k, v in items}
     if isinstance(value, list | tuple):
-        return [recorded(part, key) for part in cast("list[object]", value)]
+        return [_recorded(part, key) for part in cast("list[object]", value)]
     return _told(value, key)
 
 
@@ -50,7 +60,8 @@ def _told(value: Any, key: str) -> Json:
     """The record of an object."""
     kind = type(value)
     if hasattr(value, "tobytes") and hasattr(value, "mode"):
-        data = f"{value.mode} {value.size}".encode() + value.tobytes()
+        palette = bytes(value.getpalette() or ()) if value.mode == "P" else b""
+        data = f"{value.mode} {value.size}".encode() + palette + value.tobytes()
         return f"<image sha256:{_sha256(data)} {value.width}x{value.height}>"
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         if not value.shape and hasattr(value, "item"):

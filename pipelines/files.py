@@ -26,6 +26,7 @@ HUB = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 INDEX, CONFIG = "model_index.json", "config.json"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _VARIANT = re.compile(r"[\w-]+\.([A-Za-z0-9_]+?)(?:-\d{5}-of-\d{5})?\.safetensors")
+_LIST = re.compile(r"[\w-]+\.safetensors\.index(?:\.(\w+))?\.json")
 _MOST = 1 << 24
 Revision = Annotated[str, StringConstraints(pattern=r"^[\w./-]{1,200}$")]
 Variant = Annotated[str, StringConstraints(pattern=r"^\w{1,40}$")]
@@ -106,7 +107,7 @@ def place_of(target: str, revision: str | None) -> Path:
     Raises:
         UserError: it is a name of the hub that the cache does not hold.
     """
-    hub = not _is_path(target) and HUB.fullmatch(target)
+    hub = not _is_path(target) and HUB.fullmatch(target) and not _folder(target).is_dir()
     return snapshot(target, revision) if hub else _folder(target)
 
 
@@ -148,6 +149,8 @@ def index_of(spec: Spec) -> Index:
     if not isinstance(kind, str):
         raise UserError(f"model {spec}: {folder / INDEX} names no class of a pipeline")
     for name, (library, _) in pairs.items():
+        if not name.isidentifier():  # it is a folder's name too: none leads out of the model's
+            raise UserError(f"model {spec}: {folder / INDEX}: {name[:60]!r} is no component's name")
         if not _is_known(str(library)):
             foreign = foreign or f"its {name}"
     components = {name: (str(v[0]), str(v[1])) for name, v in pairs.items()}
@@ -156,10 +159,16 @@ def index_of(spec: Spec) -> Index:
 
 def _read_json(spec: Spec, path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            record: object = json.loads(file.read(_MOST))
+        size = path.stat().st_size
+        if not path.is_file():  # a pipe may never end
+            raise UserError(f"model {spec}: {path}: not a file")
+        if size > _MOST:
+            raise UserError(f"model {spec}: {path}: larger than {_MOST >> 20} MiB")
+        record: object = json.loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"model {spec}: {path}: {error.strerror}") from None
+    except UserError:
+        raise
     except (ValueError, RecursionError):
         raise UserError(f"model {spec}: {path} is no JSON") from None
     if not isinstance(record, dict):
@@ -205,8 +214,8 @@ def check_files(spec: Spec, *, trust: bool = False) -> Index:
 
 def _check_weights(spec: Spec, name: str, place: Path) -> None:
     """Refuse weights that are not there, or are pickles."""
-    files = [path.name for path in place.iterdir()]
-    safe = [file for file in files if file.endswith(".safetensors")]
+    files = [path.name for path in place.iterdir() if path.is_file()]  # no link to nowhere
+    safe = sorted(file for file in files if file.endswith(".safetensors"))
     if not safe:
         pickles = [file for file in files if file.endswith(_PICKLES)]
         what = f"as a pickle alone ({pickles[0]}), which" if pickles else "nowhere, which"
@@ -219,19 +228,36 @@ def _check_weights(spec: Spec, name: str, place: Path) -> None:
         raise UserError(f"model {spec}: its {name} comes as {one} alone; add (variant={one})")
     for file in _shards(spec, place, files):
         if file not in files:
-            raise UserError(f"model {spec}: {name}/{file} is missing")
+            raise UserError(f"model {spec}: {name}/{file[:200]} is missing")
+    for file in safe:
+        if not _is_whole(place / file):
+            raise UserError(
+                f"model {spec}: {name}/{file} is cut off, or stands for a file of Git LFS; "
+                "fetch it again"
+            )
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a safetensors file is at least as long as its own header says that this is."""
+    with path.open("rb") as file:
+        length = file.read(8)
+    return len(length) == 8 and int.from_bytes(length, "little") + 8 <= path.stat().st_size
 
 
 def _shards(spec: Spec, place: Path, files: list[str]) -> Iterator[str]:
     """The files that the lists of a component's shards name."""
     variant = spec.options.get("variant")
+    # where a component has no files of the variant, its usual ones are loaded
+    found = (_VARIANT.fullmatch(file) for file in files)
+    wanted = variant if any(match and match.group(1) == variant for match in found) else None
     for file in files:
-        if not file.endswith(".index.json") or "safetensors" not in file:
+        match = _LIST.fullmatch(file)
+        if match is None or match.group(1) != wanted:
             continue
-        if variant is not None and variant not in file:
-            continue
-        shards = _read_json(spec, place / file).get("weight_map", {})
-        yield from sorted({str(shard) for shard in shards.values()})
+        shards: object = _read_json(spec, place / file).get("weight_map")
+        if not isinstance(shards, dict):
+            raise UserError(f"model {spec}: {place / file} names no files of weights")
+        yield from sorted({str(shard) for shard in cast("dict[str, object]", shards).values()})
 
 
 def diffusers(

@@ -284,7 +284,7 @@ def told(what: str) -> Iterator[None]:
 def weights_in(folder: Path) -> tuple[Path, ...]:
     """The files of weights in a folder, in order of names."""
     kinds = (".safetensors", ".bin", ".pth", ".pt")
-    return tuple(sorted(path for path in folder.iterdir() if path.suffix in kinds))
+    return tuple(sorted(p for p in folder.iterdir() if p.suffix in kinds and p.is_file()))
 
 
 def checksum(files: Sequence[Path]) -> str:

@@ -67,7 +67,7 @@ def _forget_latents(out: Path) -> None:
 def _forget(out: Path, made: Path | None) -> bool:
     """Remove a journal that holds no candidates, and the empty folders around it."""
     journal = out / "journal"
-    if journal.exists():
+    if journal.is_file():
         with journal.open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

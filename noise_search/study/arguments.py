@@ -1,18 +1,21 @@
 """A user's own arguments of the pipeline: live ones for the call, and their forms for the record.
 
 A picture given by its path stands in the record as ``{"file": path, "sha256": digest}`` and is
-read again when the run is resumed; one given as an object, as its digest.
+read again when the run is resumed; one given as an object, as its digest, and the run's folder
+keeps it.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from noise_search.errors import UserError
 from noise_search.pipelines.arguments import Json, is_digest, recorded
+from noise_search.study.inputs import find_input
 from noise_search.study.pictures import read_image
 
 IMAGES = frozenset({"control_image", "image", "ip_adapter_image", "mask_image"})
@@ -49,30 +52,40 @@ def settled(given: Mapping[str, object], base: Path | None = None) -> dict[str, 
 def _settled(value: object, key: str, base: Path) -> object:
     if isinstance(value, list):
         return [_settled(part, key, base) for part in cast("list[object]", value)]
-    if not isinstance(value, str) or is_digest(value):
+    given = os.fsdecode(cast("os.PathLike[str]", value)) if hasattr(value, "__fspath__") else value
+    if not isinstance(given, str) or is_digest(given):
         return value
     try:
-        path = (base / Path(value).expanduser()).resolve()
+        path = (base / Path(given).expanduser()).resolve()
     except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"{key}: {value[:60]!r}: {error}") from None
+        raise UserError(f"{key}: {given[:60]!r}: {error}") from None
     _, sha256 = read_image(path, key)
     return {"file": str(path), "sha256": sha256}
 
 
-def live(arguments: Mapping[str, object]) -> dict[str, Any]:
+def live(arguments: Mapping[str, object], homes: Sequence[Path] = ()) -> dict[str, Any]:
     """What the pipeline is called with: pictures are read from their files.
+
+    Args:
+        arguments: as a record holds them.
+        homes: folders of runs that may keep the pictures which were given as objects.
 
     Raises:
         UserError: a file has changed, or an object is needed that a record does not hold.
     """
-    return {key: _live(value, f"pipeline.{key}") for key, value in arguments.items()}
+    return {key: _live(value, f"pipeline.{key}", homes) for key, value in arguments.items()}
 
 
-def _live(value: Any, key: str) -> Any:
+def _live(value: Any, key: str, homes: Sequence[Path]) -> Any:
     if is_digest(value):
-        raise UserError(f"{key} was given as an object, {value[:60]}; give it again, from Python")
+        if (found := find_input(value, homes)) is not None:
+            return found
+        raise UserError(
+            f"{key} was given as an object, {value[:60]}; give it again, from Python: "
+            f"reproduce(..., arguments={{{key.rpartition('.')[2]!r}: ...}})"
+        )
     if isinstance(value, list):
-        return [_live(part, key) for part in cast("list[object]", value)]
+        return [_live(part, key, homes) for part in cast("list[object]", value)]
     if isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
         if set(fields) == {"file", "sha256"}:
@@ -81,12 +94,15 @@ def _live(value: Any, key: str) -> Any:
     return value
 
 
-def again(record: Mapping[str, Json], given: Mapping[str, object]) -> dict[str, Any]:
+def again(
+    record: Mapping[str, Json], given: Mapping[str, object], homes: Sequence[Path] = ()
+) -> dict[str, Any]:
     """The arguments of a record, with the objects that it needs.
 
     Args:
         record: arguments as they were recorded.
         given: those that a record does not hold, or all of them.
+        homes: see `live`.
 
     Raises:
         UserError: one is missing, or is not what it was.
@@ -96,7 +112,7 @@ def again(record: Mapping[str, Json], given: Mapping[str, object]) -> dict[str, 
             raise UserError(f"pipeline.{key[:60]}: the record holds no such argument")
         if recorded(value, f"pipeline.{key}") != record[key]:
             raise UserError(f"pipeline.{key} is not what it was: {str(record[key])[:80]}")
-    return {**live({k: v for k, v in record.items() if k not in given}), **given}
+    return {**live({k: v for k, v in record.items() if k not in given}, homes), **given}
 
 
 def checked_arguments(value: object) -> dict[str, Json]:

@@ -67,6 +67,12 @@ class Bench:
         return found
 
     @property
+    def arguments(self) -> Mapping[str, object]:
+        """What the pipeline's call is given besides, where it is a pipeline of diffusers."""
+        found: Mapping[str, object] = getattr(self.pipeline, "arguments", {})
+        return found
+
+    @property
     def unit(self) -> str:
         """The field of `Cost` that budgets and curves are told in."""
         return self.pipeline.medium.unit
@@ -190,6 +196,7 @@ def options_of(
     from noise_search.pipelines.loading import Options
     from noise_search.pipelines.states import States
 
+    homes = [] if folder is None else [folder.parent]
     return Options(
         book=book,
         states=States(folder),
@@ -203,7 +210,7 @@ def options_of(
         fps=settings.fps,
         threads=settings.threads,
         fast=settings.fast,
-        arguments=live(settings.pipeline) if arguments is None else arguments,
+        arguments=live(settings.pipeline, homes) if arguments is None else arguments,
         trust_remote_code=settings.trust_remote_code,
         text=writing_of(settings),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 from noise_search.ask import Prompt
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
+from noise_search.errors import UserError
 from noise_search.judged import judge as asked
 from noise_search.noise import Name
 from noise_search.problem import Sample
@@ -20,7 +20,7 @@ from noise_search.run import STOPPED, Outcome
 from noise_search.study.bench import Bench
 from noise_search.study.curves import curve_png
 from noise_search.study.diversity import Eye, Vector
-from noise_search.study.files import write_bytes, write_json, write_lines
+from noise_search.study.files import read_json, write_bytes, write_json, write_lines
 from noise_search.study.folder import candidate_lines, prompt_record, run_facts
 from noise_search.study.gains import sight_lines, sight_records
 from noise_search.study.gallery import Gallery, Lineup
@@ -238,8 +238,8 @@ def write_exhibit(out: Path, bench: Bench, exhibit: Exhibit, head: Mapping[str, 
 def read_tables(out: Path) -> Tables | None:
     """The tables of a comparison that was finished in a folder, or None."""
     try:
-        record = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    except OSError:
+        record = read_json(out / "run.json")
+    except UserError:
         return None
     if not record.get("complete"):
         return None

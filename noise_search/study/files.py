@@ -11,6 +11,8 @@ from typing import Any
 
 from noise_search.errors import UserError
 
+MOST_BYTES = 1 << 32
+"""Files of a run that are larger than this are not read."""
 _NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)  # Windows has neither it nor pipes among its files
 
 
@@ -47,6 +49,19 @@ def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Put a JSON-lines file in its place."""
     lines = (json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in records)
     write_bytes(path, "".join(lines).encode())
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file of a run holds.
+
+    Raises:
+        UserError: it cannot be read, or is no JSON.
+    """
+    data = read_bytes(path, "run", MOST_BYTES, "4 GiB")
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        raise UserError(f"run {path}: no JSON") from None
 
 
 def read_bytes(path: Path, what: str, most: int, spelled: str) -> bytes:

@@ -18,6 +18,7 @@ from noise_search.noise import Book, Name
 from noise_search.study.agreement import Agreement, summary
 from noise_search.study.bench import Bench
 from noise_search.study.files import write_bytes, write_json, write_lines
+from noise_search.study.inputs import save_inputs
 from noise_search.study.result import Result, Winner
 from noise_search.study.sheet import Cell, write_sheet
 from noise_search.study.video import is_drawn, still, video_name, write_drawn
@@ -71,6 +72,7 @@ def candidate_lines(candidates: Sequence[Candidate], book: Book) -> Iterator[dic
 def write_folder(out: Path, bench: Bench, results: Sequence[Result], overhead: Cost) -> None:
     """Write everything but the journal; `run.json` comes last, so it tells a whole run."""
     unique = {c.name: c for result in results for c in result.candidates}
+    save_inputs(out, bench.arguments)
     write_lines(out / "candidates.jsonl", candidate_lines(list(unique.values()), bench.book))
     write_texts(out, results)
     pictured = [r for r in results if r.best is not None and is_drawn(r.best.pixels)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,7 +21,9 @@ from noise_search.run import STOPPED, Job, Outcome, Player, Run
 from noise_search.searches.compose import refined
 from noise_search.specs import parse
 from noise_search.study.bench import Bench, build, complete
+from noise_search.study.files import read_json
 from noise_search.study.folder import prompt_record, write_folder
+from noise_search.study.inputs import save_inputs
 from noise_search.study.result import Result
 from noise_search.study.settings import Settings
 from noise_search.study.showing import Showing
@@ -242,6 +243,7 @@ def run_folder(
             journal.identify(bench.identity)
             check_films(bench.rate)
             check_prices(bench, jobs)
+        save_inputs(out, bench.arguments)
         player = None
         if workers > 1:
             player = stack.enter_context(Workers(workers, settings, out / LIVE, book)).play
@@ -282,12 +284,12 @@ def forget_latents(out: Path) -> None:
 def _stale(out: Path, driven: Driven) -> bool:
     """Whether `run.json` is absent or tells of less than there is by now."""
     try:
-        told = json.loads((out / "run.json").read_text(encoding="utf-8"))
+        told = read_json(out / "run.json")
         ended = [result["ended"] for result in told["results"]]
         known = told["candidates"], ended
         overhead: dict[str, int] = told["overhead"]
         dearer = any(v > overhead.get(k, 0) for k, v in driven.overhead.record().items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):  # an error of ours is a ValueError
         return True
     count = len({c.name for outcome in driven.outcomes for c in outcome.candidates})
     return dearer or known != (count, [outcome.reason for outcome in driven.outcomes])

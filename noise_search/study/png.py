@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from noise_search.errors import UserError
-from noise_search.study.files import write_bytes
+from noise_search.study.files import read_bytes, write_bytes
 
 KEY = "noise-search"
 MOST_PIXELS = 1 << 26
+MOST_BYTES = 1 << 29
 
 
 def write_png(
@@ -66,13 +67,16 @@ def read_png(path: Path) -> tuple[Any, Mapping[str, Any]]:
     import numpy as np
     from PIL import Image, UnidentifiedImageError
 
+    data = read_bytes(path, "picture", MOST_BYTES, "512 MiB")
     try:
-        with Image.open(path, formats=("PNG",)) as image:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise UserError(f"{path}: {image.width} x {image.height} is too large")
             pixels = np.asarray(image.convert("RGB"))
             text = image.info.get(KEY)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+    except UnidentifiedImageError:
+        raise UserError(f"{path} is not a readable PNG") from None
+    except (OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{path} is not a readable PNG: {error}") from None
     if not isinstance(text, str):
         raise UserError(f"{path} carries no recipe; it was written without metadata, or elsewhere")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from noise_search.journal import read_candidate
 from noise_search.noise import Book, Recipe
 from noise_search.problem import content_hash
 from noise_search.study.arguments import again
+from noise_search.study.files import MOST_BYTES, read_bytes, read_json
 from noise_search.study.png import read_png
 from noise_search.study.settings import Settings
 from noise_search.study.video import is_drawn, strip
@@ -56,8 +57,8 @@ def reproduce(
         source: a PNG written by this library, the folder of a run, or a record.
         pipe: the loaded pipeline, where the record's model is not a spec.
         candidate: which one of a folder; its best by default. A unique beginning is enough.
-        arguments: objects that the pipeline was called with, such as pictures: a record holds
-            their digests alone.
+        arguments: objects that the pipeline was called with: a record holds their digests alone.
+            Pictures among them are found in the run's folder, where the source lies in it.
         trust_remote_code: whether code that lies with the record's model may run.
 
     Raises:
@@ -65,12 +66,12 @@ def reproduce(
     """
     objects, trust = arguments or {}, trust_remote_code
     if isinstance(source, Mapping):
-        return _again(source, None, pipe, objects, trust)
+        return _again(source, None, pipe, objects, trust, ())
     path = Path(source)
     if path.is_dir():
-        return _again(find_record(path, candidate), None, pipe, objects, trust)
+        return _again(find_record(path, candidate), None, pipe, objects, trust, [path])
     pixels, record = read_png(path)
-    return _again(record, pixels, pipe, objects, trust)
+    return _again(record, pixels, pipe, objects, trust, path.resolve().parents[:3])
 
 
 def _again(
@@ -79,6 +80,7 @@ def _again(
     pipe: Any,
     objects: Mapping[str, object],
     trust: bool,
+    homes: Sequence[Path],
 ) -> Reproduction:
     from noise_search.study.bench import options_of
 
@@ -86,7 +88,7 @@ def _again(
     book = Book(Recipe.read(line) for line in record["recipes"])
     known = {k: v for k, v in record["candidate"].items() if k != "text"}  # it is made again
     candidate = read_candidate(known, book)
-    options = options_of(settings, book, None, again(settings.pipeline, objects))
+    options = options_of(settings, book, None, again(settings.pipeline, objects, homes))
     from noise_search.pipelines import loading
 
     pipeline = (
@@ -113,13 +115,20 @@ def find_record(run: Path, name: str | None) -> dict[str, Any]:
     Raises:
         UserError: the folder holds no finished run, or no such candidate.
     """
+    for file in ("run.json", "candidates.jsonl"):
+        if not (run / file).exists():
+            raise UserError(f"{run} holds no finished run; noise-search resume {run} finishes it")
     try:
-        whole = json.loads((run / "run.json").read_text(encoding="utf-8"))
-        lines = (run / "candidates.jsonl").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        raise UserError(
-            f"{run} holds no finished run; noise-search resume {run} finishes it"
-        ) from None
+        return _found(run, name)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{run}: its run.json or candidates.jsonl is damaged") from None
+
+
+def _found(run: Path, name: str | None) -> dict[str, Any]:
+    whole = read_json(run / "run.json")
+    lines = read_bytes(run / "candidates.jsonl", "run", MOST_BYTES, "4 GiB").splitlines()
     recipes: list[Mapping[str, Any]] = []
     found: dict[str, Mapping[str, Any]] = {}
     best = (r["best"]["candidate"] for r in whole["results"] if r["best"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from PIL import Image
 
 from noise_search.errors import UserError
 from noise_search.pipelines.arguments import is_digest, recorded
-from noise_search.study.arguments import again, live, settled
+from noise_search.study.arguments import again, checked_arguments, live, settled
+from noise_search.study.inputs import find_input, save_inputs
 from noise_search.study.pictures import read_image
 from noise_search.study.reproduce import reproduce
 from noise_search.study.search import search
@@ -108,9 +110,112 @@ def test_a_search_from_a_picture_is_reproduced_with_that_picture(zoo: Path, tmp_
     assert record["settings"]["pipeline"]["strength"] == 0.8
     assert is_digest(record["settings"]["pipeline"]["image"])
     png = tmp_path / "run" / "images" / "best.png"
-    with pytest.raises(UserError, match="give it again"):
+    assert reproduce(png, pipe).equal
+    assert reproduce(tmp_path / "run", pipe).equal
+    elsewhere = Path(shutil.copy(png, tmp_path / "alone.png"))
+    with pytest.raises(UserError, match=r"give it again, from Python: .*arguments={'image': ...}"):
+        reproduce(elsewhere, pipe)
+    assert reproduce(elsewhere, pipe, arguments={"image": picture()}).equal
+    [kept] = (tmp_path / "run" / "inputs").iterdir()
+    picture(32).save(kept)
+    with pytest.raises(UserError, match="has changed since the run was begun"):
         reproduce(png, pipe)
-    assert reproduce(png, pipe, arguments={"image": picture()}).equal
+
+
+def test_a_run_of_a_folder_and_a_live_picture_is_resumed_by_the_command(
+    call: Call, here: Path, zoo: Path
+) -> None:
+    seen: list[object] = []
+
+    def one(candidate: object) -> bool:
+        seen.append(candidate)
+        return len(seen) < 2
+
+    given: Any = {
+        "verifier": "shapes-clip",
+        "evaluate": "none",
+        "budget": "8nfe",
+        "batch": 1,
+        "steps": KIND.steps,
+        "image": picture(),
+        "strength": 0.8,
+    }
+    search(
+        f"diffusers:{save(KIND, zoo)}", "a red circle", out=here / "run", on_candidate=one, **given
+    )
+    assert json.loads((here / "run" / "run.json").read_text())["results"][0]["ended"] == "stopped"
+    assert call("resume", "run").code == 0
+    told = json.loads((here / "run" / "run.json").read_text())
+    assert told["results"][0]["ended"] != "stopped"
+    assert call("reproduce", "run", "--out", "again.png").code == 0
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I", "CMYK", "F"])
+def test_pictures_are_kept_by_content_or_not_at_all(mode: str, tmp_path: Path) -> None:
+    image = picture().convert(mode)
+    save_inputs(tmp_path, {"image": [image, image.copy()], "strength": 1, "name": "x"})
+    found = find_input(str(recorded(image)), [tmp_path / "nowhere", tmp_path])
+    if mode in ("I", "CMYK", "F"):
+        assert found is None
+        assert not (tmp_path / "inputs").exists()
+        return
+    assert found is not None
+    assert recorded(found) == recorded(image)
+    assert len(list((tmp_path / "inputs").iterdir())) == 1
+
+
+def test_a_record_leads_to_no_file_outside(tmp_path: Path) -> None:
+    picture().save(tmp_path / "out.png")
+    (tmp_path / "run" / "inputs").mkdir(parents=True)
+    told = "<image sha256:../../out 32x32>"
+    assert is_digest(told)
+    assert find_input(told, [tmp_path / "run"]) is None
+
+
+def test_palettes_tell_pictures_apart() -> None:
+    one = Image.new("P", (4, 4))
+    other = one.copy()
+    one.putpalette([255, 0, 0])
+    other.putpalette([0, 255, 0])
+    assert recorded(one) != recorded(other)
+
+
+def test_a_path_object_of_a_picture_is_its_path(tmp_path: Path) -> None:
+    picture().save(tmp_path / "start.png")
+    assert settled({"image": tmp_path / "start.png"}) == settled({"image": f"{tmp_path}/start.png"})
+    assert recorded(tmp_path / "x") == f"{tmp_path}/x"
+
+
+def test_what_holds_itself_is_refused() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(UserError, match=r"pipeline\.x: nested too deeply, or holds itself"):
+        recorded({"x": endless}, "pipeline.x")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (3, "a mapping of arguments to values is needed"),
+        ({f"a{i}": 1 for i in range(65)}, "more than 64 arguments"),
+        ({"a b": 1}, "'a b' is no name of an argument"),
+        ({3: 1}, "'3' is no name of an argument"),
+        ({"negative_prompt": "x"}, "a negative prompt is its prompt's"),
+        ({"num_inference_steps": 3}, "num_inference_steps is a setting of its own, 'steps'"),
+        ({"generator": 3}, "generator is a setting of its own, 'seed'"),
+    ],
+)
+def test_arguments_that_are_none(given: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        checked_arguments(given)
+
+
+def test_objects_given_again_must_be_those_of_the_record() -> None:
+    record: Any = {"image": recorded(picture())}
+    with pytest.raises(UserError, match=r"pipeline\.mask: the record holds no such argument"):
+        again(record, {"mask": picture()})
+    with pytest.raises(UserError, match=r"pipeline\.image is not what it was: <image sha256:"):
+        again(record, {"image": picture(32)})
 
 
 def test_a_mistyped_keyword_gets_the_nearest(zoo: Path) -> None:

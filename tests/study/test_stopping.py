@@ -56,19 +56,15 @@ def brightness(pictures: list[Any], _: str) -> list[float]:
 
 
 def run(kind: Kind, pipe: Any, ending: Ending, **options: Any) -> Result:
-    return search(
-        pipe,
-        kind.prompts[0],
-        **{
-            "verifier": brightness,
-            "budget": f"{FULL * kind.steps}nfe",
-            "steps": kind.steps,
-            "batch": BATCH,
-            **kind.arguments,
-            **options,
-        },
-        callback_on_step_end=ending,
-    )
+    given: dict[str, Any] = {
+        "verifier": brightness,
+        "budget": f"{FULL * kind.steps}nfe",
+        "steps": kind.steps,
+        "batch": BATCH,
+        **kind.arguments,
+        **options,
+    }
+    return search(pipe, kind.prompts[0], **given, callback_on_step_end=ending)
 
 
 @contextmanager
