@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from noise_search.ask import Prompt
 from noise_search.errors import UserError, nearest
-from noise_search.pipelines.signatures import signature_of
+from noise_search.pipelines.signatures import DECODERS, signature_of
 
 __all__ = ["arguments_of", "check_call", "denoisers", "labelled", "pictures_of"]
 
@@ -70,7 +70,7 @@ def denoisers(pipe: Any) -> list[str]:
         for n, m in models.items()
         if hasattr(m, "config")
         and type(m).__module__.startswith("diffusers.")
-        and not n.startswith(("vae", "vq", "controlnet", "text", "image", "safety"))
+        and not n.startswith((*DECODERS, "controlnet", "text", "image", "safety"))
     ]
     found = usual or others[:1]
     if not found:

@@ -30,9 +30,9 @@ from noise_search.pipelines.offloaded import weights_of
 from noise_search.pipelines.previews import decoder_of
 from noise_search.pipelines.rows import alike, as_bytes, by_prompt, copied, like, problem_of
 from noise_search.pipelines.schedules import draws_noise
-from noise_search.pipelines.signatures import signature_of
+from noise_search.pipelines.signatures import decoder_name, signature_of
 from noise_search.pipelines.slices import Slice, Wanted, left
-from noise_search.pipelines.solvers import MEMORY, Solver, joined, rows_of
+from noise_search.pipelines.solvers import MEMORY, Draws, Solver, joined, rows_of
 from noise_search.pipelines.stages import Picture, Row, Staged, Stretch, Walk, Walked
 from noise_search.pipelines.standins import in_place
 from noise_search.pipelines.states import Framework, State, States
@@ -93,7 +93,7 @@ class DiffusersPipeline(Staged[Tensor]):
         self.kind = type(pipe).__name__
         check_call(pipe, self.arguments)
         self.rate = takes.rate(self.arguments, fps)
-        decoder = getattr(pipe, "vae", None) is not None
+        decoder = decoder_name(pipe) is not None
         super().__init__(
             book, states, width=width, eta=eta, guided=False, decoder=decoder, fast=fast
         )
@@ -185,11 +185,11 @@ class DiffusersPipeline(Staged[Tensor]):
 
     def _check(self, plan: Plan, stretch: Stretch, rewound: bool) -> None:
         """Refuse what a pipeline cannot do before anything is spent."""
-        scheduler, known = type(self.pipe.scheduler).__name__, plan.proof.path is not None
         made = len(plan.loop.times)
         for name in _SCHEDULES:
             if self.arguments.get(name) is not None and made != plan.steps:
                 raise UserError(f"{name}: {made} steps; set steps={made}, not {plan.steps}")
+        scheduler, known = type(self.pipe.scheduler).__name__, plan.proof.path is not None
         whole = stretch.begin == 0 and stretch.finishes
         check_cache(self.pipe, denoisers(self.pipe), whole=whole, width=self.width)
         if self.eta > 0.0 and not (known or "eta" in _parameters(self.pipe.scheduler.step)):
@@ -249,9 +249,12 @@ class DiffusersPipeline(Staged[Tensor]):
         plan, index = self._any_plan(steps), self._any_plan(steps).at(stage) - 1
         batch = {k: v if k == MEMORY else joined([v], plan.copies) for k, v in state.items()}
         batch = {k: v if k == MEMORY else v.to(self._driver.device) for k, v in batch.items()}
-        drawn = self._noise(noise, plan.step_of_noise(index + 1))
-        given = like([drawn], batch["x"], plan.copies)
-        after = left(self._solvers[steps], plan, index, batch, self.eta, given)
+
+        def draws(nth: int) -> Tensor:
+            drawn = self._noise(noise, plan.step_of_noise(index + 1, nth))
+            return like([drawn], batch["x"], plan.copies)
+
+        after = left(self._solvers[steps], plan, index, batch, self.eta, draws)
         return {k: v if k == MEMORY else rows_of(v, 1)[0].cpu() for k, v in after.items()}
 
     def _walk(self, rows: Sequence[Row[Tensor]], stretch: Stretch) -> Walk:
@@ -296,9 +299,12 @@ class DiffusersPipeline(Staged[Tensor]):
         wanted = Wanted(*given, noted=frozenset(_noted(plan, stretch).values()))
         x, memory = self._batch(batch, plan)
 
-        def noise(index: int, sample: Tensor) -> Tensor:
-            step = plan.step_of_noise(index)
-            return like([self._noise(r.noise.name, step) for r in batch], sample, plan.copies)
+        def noise(index: int, sample: Tensor) -> Draws:
+            def draws(nth: int) -> Tensor:
+                step = plan.step_of_noise(index, nth)
+                return like([self._noise(r.noise.name, step) for r in batch], sample, plan.copies)
+
+            return draws
 
         solver = Solver.of(self.pipe)
         part = Slice(solver, plan, wanted, x, memory, noise)
@@ -373,8 +379,9 @@ class DiffusersPipeline(Staged[Tensor]):
         """The pipeline's own last part, on latents; another decoder may stand for its own."""
         last = len(plan.loop.times)
         wanted = Wanted(last, last, last, True, True)
-        part = Slice(Solver.of(self.pipe), plan, wanted, x, {}, lambda _, like: like)
-        with in_place(self.pipe, **({} if decoder is None else {"vae": decoder})):
+        part = Slice(Solver.of(self.pipe), plan, wanted, x, {}, lambda _, x: lambda _: x)
+        name = decoder_name(self.pipe)
+        with in_place(self.pipe, **({} if decoder is None or name is None else {name: decoder})):
             shown = self._driver.call(part, prompts)
         if shown is None:
             raise RuntimeError("the pipeline has returned no picture")

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FunctionType, MethodType
 from typing import Any
 
+import torch
 from torch import Tensor
 
-__all__ = ["Draw", "drawing", "invoked", "rebound"]
+__all__ = ["Draw", "drawing", "invoked", "rebound", "unstirred"]
 
 Draw = Callable[..., Tensor]
 """Stands for `randn_tensor(shape, generator=None, device=None, dtype=None, layout=None)`."""
@@ -46,14 +48,27 @@ def drawing(thing: object, draw: Draw) -> dict[str, Any]:
 
 def invoked(pipe: Any, draw: Draw) -> Callable[..., Any]:
     """The pipeline's call: its own, or rebound where it draws its noise itself."""
-    import torch
-
     function = inspect.unwrap(type(pipe).__call__)
     if not isinstance(function, FunctionType) or _NAME not in function.__code__.co_names:
         own: Callable[..., Any] = pipe
         return own
     call: Callable[..., Any] = torch.no_grad()(MethodType(rebound(function, draw), pipe))
     return call
+
+
+@contextmanager
+def unstirred(device: torch.device) -> Iterator[None]:
+    """Global random numbers, which a few decoders draw, begin alike in every call.
+
+    The generators of the CPU and of the device go on as if nothing had been drawn.
+    """
+    graphic = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(graphic):
+        torch.default_generator.manual_seed(0)
+        for card in graphic:
+            with torch.cuda.device(card):
+                torch.cuda.manual_seed(0)
+        yield
 
 
 def _drawers(kind: type) -> Iterator[tuple[str, FunctionType, bool]]:

@@ -17,7 +17,7 @@ from noise_search.ask import Prompt
 from noise_search.errors import Stop, UserError, out_of_memory
 from noise_search.pipelines.callbacks import CALLBACK, INPUTS, aside, steers, watched
 from noise_search.pipelines.calls import arguments_of, denoisers, pictures_of
-from noise_search.pipelines.draws import Draw, drawing, invoked
+from noise_search.pipelines.draws import Draw, drawing, invoked, unstirred
 from noise_search.pipelines.embeddings import Apart, Embeddings
 from noise_search.pipelines.slices import Slice
 from noise_search.pipelines.solvers import Solver
@@ -184,6 +184,7 @@ class Driver:
         # What is not finite fails by its own row's check.
         with ExitStack() as stack:
             stack.enter_context(in_place(pipe, **stand_ins))
+            stack.enter_context(unstirred(self.device))
             stack.enter_context(encoding_alike(getattr(pipe, "vae", None)))
             stack.enter_context(np.errstate(all="ignore"))
             yield invoked(pipe, draw)

@@ -117,6 +117,10 @@ def _is_texts(value: Any) -> bool:
 
 
 def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_is_plain(part) for part in value.values())
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(part) for part in value)
     return value is None or isinstance(value, (bool, int, float, str, torch.device, torch.dtype))
 
 

@@ -15,6 +15,7 @@ from pydantic import StringConstraints
 
 from noise_search.errors import UserError
 from noise_search.pipelines.options import Options
+from noise_search.pipelines.signatures import DECODERS
 from noise_search.problem import Pipeline
 from noise_search.registry import names
 from noise_search.specs import Spec, parse
@@ -51,7 +52,7 @@ class Index:
     @cached_property
     def decodes(self) -> bool:
         """Whether latents are decoded."""
-        return any(name in self.components for name in ("vae", "movq", "vqvae"))
+        return any(name in self.components for name in DECODERS)
 
 
 def model_spec(text: str) -> str:

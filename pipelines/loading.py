@@ -11,7 +11,7 @@ from noise_search.ask import Prompt
 from noise_search.errors import UserError, out_of_memory
 from noise_search.pipelines.options import Defaults, Offload, Options
 from noise_search.pipelines.prices import PicturePrices, TextPrices
-from noise_search.pipelines.signatures import Signature, read_signature, signature_of
+from noise_search.pipelines.signatures import Signature, decoder_name, read_signature, signature_of
 from noise_search.pipelines.text.options import TextOptions
 from noise_search.problem import Pipeline
 from noise_search.registry import MODELS, bind, check_name, find
@@ -110,7 +110,7 @@ def defaults_of(pipe: Any) -> Defaults:
         raise UserError(
             f"pipe: {kind} is no diffusers pipeline and no pair of language model and tokenizer"
         )
-    return _pictured(found, getattr(pipe, "vae", None) is not None)
+    return _pictured(found, decoder_name(pipe) is not None)
 
 
 def _pictured(found: Signature, decoder: bool) -> Defaults:

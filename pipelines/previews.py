@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from noise_search.errors import UserError, nearest
+from noise_search.pipelines.signatures import decoder_name
 from noise_search.specs import Spec, parse
 
 if TYPE_CHECKING:
@@ -61,9 +62,10 @@ def decoder_of(text: str, pipe: Any) -> tuple[Any, str]:
     Raises:
         UserError: it is unknown, its weights are not on the disk, or there is nothing to stand for.
     """
-    spec, vae = _parsed(text), getattr(pipe, "vae", None)
-    if vae is None:
+    spec, name = _parsed(text), decoder_name(pipe)
+    if name is None:
         raise UserError(f"preview: {type(pipe).__name__} decodes nothing; leave it out")
+    vae = getattr(pipe, name)
     if spec.name in SMALLER:
         return Smaller(vae, SMALLER[spec.name]), spec.name
     from noise_search.pipelines.fingerprint import fingerprint

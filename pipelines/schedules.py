@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from noise_search.pipelines.solvers import Loop, Solver
+from noise_search.pipelines.solvers import Draws, Loop, Solver
 from noise_search.samplers.convert import Parts
 from noise_search.samplers.path import Level, linear, variance_exploding, variance_preserving
 
@@ -206,12 +206,12 @@ class _Trial:
 
     def runs(self, begin: int) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         """The x at each step from `begin` on, with no noise and with some drawn on the way."""
-        return self._run(begin, lambda: torch.zeros_like(self.noise)), self._run(begin, self._drawn)
+        return self._run(begin, None), self._run(begin, self._drawn)
 
-    def _drawn(self) -> Tensor:
+    def _drawn(self, _: int) -> Tensor:
         return torch.randn(self.noise.shape, generator=self.generator)
 
-    def _run(self, begin: int, draw: Callable[[], Tensor]) -> dict[int, Tensor]:
+    def _run(self, begin: int, draws: Draws | None) -> dict[int, Tensor]:
         solver = self.make()
         place = solver.inner.timesteps.device
         point = self.point.to(place)
@@ -220,7 +220,7 @@ class _Trial:
         found, earlier = {begin: x}, None
         for index in range(begin, len(self.loop.times)):
             out = self.path.said(index, point, x)
-            x, earlier = step_alone(solver, self.loop, index, out, x, earlier, [draw(), draw()])
+            x, earlier = step_alone(solver, self.loop, index, out, x, earlier, draws)
             found[index + 1] = x
         return {index: x.cpu() for index, x in found.items()}
 
@@ -255,7 +255,7 @@ def step_alone(
     out: Tensor,
     x: Tensor,
     earlier: Tensor | None,
-    noise: Sequence[Tensor],
+    noise: Draws | None,
 ) -> tuple[Tensor, Tensor | None]:
     """One step of a scheduler outside of a pipeline: x after it, and its own x0 if it hands it on.
 
@@ -266,7 +266,7 @@ def step_alone(
         out: the model's output.
         x: what the model saw.
         earlier: the x0 of the step before, for schedulers that want it handed back.
-        noise: what the step may draw.
+        noise: what the step may draw; zeros where there is none.
     """
     if str(getattr(solver.inner.config, "variance_type", "")).startswith("learned"):
         out = torch.cat([out, torch.zeros_like(out)], dim=1)
@@ -292,12 +292,12 @@ def _draws(make: Callable[[], Solver], loop: Loop) -> bool | None:
     """Whether noise makes a difference to the first step; None where it cannot be made alone."""
     x = torch.full((1, 4, 8, 8), 0.5).to(make().inner.timesteps.device)
 
-    def stepped(noise: Tensor) -> Tensor:
+    def stepped(noise: Draws | None) -> Tensor:
         solver = make()
         solver.stand(loop.first)
-        return step_alone(solver, loop, 0, x, x, None, [noise, noise])[0]
+        return step_alone(solver, loop, 0, x, x, None, noise)[0]
 
     try:
-        return not torch.equal(stepped(torch.zeros_like(x)), stepped(torch.ones_like(x)))
+        return not torch.equal(stepped(None), stepped(lambda _: torch.ones_like(x)))
     except (TypeError, ValueError, RuntimeError):
         return None

@@ -12,12 +12,22 @@ from pathlib import Path
 
 from noise_search.errors import UserError, nearest
 
-__all__ = ["FRAMES", "RATES", "Signature", "read_signature", "signature_of"]
+__all__ = [
+    "DECODERS",
+    "FRAMES",
+    "RATES",
+    "Signature",
+    "decoder_name",
+    "read_signature",
+    "signature_of",
+]
 
 FRAMES = ("num_frames", "video_length")
 """Parameters that only a pipeline of videos has."""
 RATES = ("fps", "frame_rate")
 """Frames a second, as pipelines of videos call them."""
+DECODERS = ("vae", "movq", "vqvae", "vqgan")
+"""What pipelines call the component that turns latents into pictures."""
 _RATE = 16.0
 _BUILT_IN = ("ShapesPipeline",)
 
@@ -107,6 +117,11 @@ class Signature:
             known = nearest(name, self.parameters)
             hint = known if known.startswith("; did") else ""
             raise UserError(f"pipeline.{name[:60]}: {self.name} takes no such argument{hint}")
+
+
+def decoder_name(pipe: object) -> str | None:
+    """The name of the component that turns latents into pictures, or None."""
+    return next((name for name in DECODERS if getattr(pipe, name, None) is not None), None)
 
 
 def signature_of(kind: type) -> Signature:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from noise_search.errors import Stop, UserError
-from noise_search.pipelines.solvers import MEMORY, Solver
+from noise_search.pipelines.solvers import MEMORY, Draws, Solver
 from noise_search.pipelines.standins import Halt
 from noise_search.pipelines.survey import Plan
 from noise_search.samplers.ddim import ddim_step
@@ -20,8 +20,8 @@ __all__ = ["Slice", "Wanted", "left"]
 OUT, EARLIER = "out", "earlier"
 """Parts of a state: what the model said, and the x0 before it where a scheduler wants it back."""
 
-Noise = Callable[[int, Tensor], Tensor]
-"""The batch's noise of the loop's step before an index, like a sample."""
+Noise = Callable[[int, Tensor], Draws]
+"""What the loop's step before an index draws for the batch, like a sample."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,9 @@ class Slice:
         if self.walking:
             answer = self._walk(self.index, given)
         elif self.index == self.wanted.begin - 1:
-            answer = (self.x, self.memory.get(EARLIER, self.x))
+            # Some schedulers are handed this back as the x0 before; where there is none, None.
+            beside = None if self.solver.takes_earlier else self.x
+            answer = (self.x, self.memory.get(EARLIER, beside))
             self._wake(self.index + 1)
         elif self.index < self.wanted.begin:
             self.solver.stand(self.plan.loop.first + self.index + 1)
@@ -191,7 +193,7 @@ def left(
     index: int,
     state: Mapping[str, Tensor],
     eta: float,
-    noise: Tensor,
+    noise: Draws,
 ) -> dict[str, Tensor]:
     """The state after a random step, from what came before it: the step is made with a noise.
 
@@ -201,11 +203,11 @@ def left(
         index: of the step.
         state: of a batch.
         eta: how random the step is, where it is ours.
-        noise: like the sample.
+        noise: what the step draws, like the sample.
     """
     solver = Solver(scheduler.inner)
     solver.began()
-    solver.recall({k: v for k, v in state.items() if k.startswith(MEMORY)}, noise.device)
+    solver.recall({k: v for k, v in state.items() if k.startswith(MEMORY)}, state["x"].device)
     solver.stand(plan.loop.first + index)
     given = solver.arguments(plan.loop, index, state[OUT], state["x"], state.get(EARLIER))
     wanted = Wanted(index, index + 1, index + 1, False, False, eta, random=True)
@@ -220,7 +222,7 @@ def transition(
     index: int,
     given: Mapping[str, Any],
     wanted: Wanted,
-    noise: Tensor | None,
+    noise: Draws | None,
 ) -> tuple[Sequence[Any], Tensor]:
     """One step: the scheduler's answer, or ours in its place, and the x0-prediction.
 
@@ -238,13 +240,13 @@ def transition(
             raise UserError("the noise levels of this pipeline are not known")
         now, then = path.levels[index], path.levels[index + 1]
         parts = path.parts(index, out, sample)
-        drawn = None if noise is None else noise.to(parts.x0.dtype)
+        drawn = None if noise is None else noise(0).to(parts.x0.dtype)
         after = ddim_step(parts, now, then, eta, drawn).to(sample.dtype)
         return (after, parts.x0.to(sample.dtype)), path.x0(index, out, sample)
     arguments = {**given, "return_dict": True}
     if solver.takes_eta and not plan.proof.random:
         arguments["eta"] = eta
-    found = solver.step([] if noise is None else [noise], **arguments)
+    found = solver.step(noise, **arguments)
     x0 = getattr(found, "pred_original_sample", None)
     if x0 is None and path is not None:
         x0 = path.x0(index, out, sample)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -21,10 +21,13 @@ from torch import Tensor
 from noise_search.pipelines.draws import drawing
 from noise_search.pipelines.guiders import SEPARATOR, guiders_of, held, put
 
-__all__ = ["MEMORY", "Loop", "Solver", "joined", "rows_of"]
+__all__ = ["MEMORY", "Draws", "Loop", "Solver", "joined", "rows_of"]
 
 MEMORY = "memory"
 """The part of a state that holds a solver's memory; its arrays are `memory.0`, `memory.1`, ..."""
+
+Draws = Callable[[int], Tensor]
+"""What a step draws: its first noise, its second, and so on."""
 
 _PLACE = ("_step_index", "_begin_index")
 """Attributes that say where on the grid a scheduler stands: known without being kept."""
@@ -54,7 +57,8 @@ class Solver:
         self.inner: Any = copy.deepcopy(scheduler)
         self.guiders = dict(guiders or {})
         self._carried: dict[str, Any] = {}
-        self._noise: list[Tensor] = []
+        self._noise: Draws | None = None
+        self._drawn = 0
         for name, method in drawing(self.inner, self._draw).items():
             setattr(self.inner, name, method)
         self._fresh: dict[str, Any] = {}
@@ -77,13 +81,13 @@ class Solver:
         if hasattr(self.inner, "_step_index"):
             self.inner._step_index = place
 
-    def step(self, noise: Sequence[Tensor], *args: Any, **kwargs: Any) -> Any:
-        """The scheduler's own step; what it draws is `noise`, one array a draw."""
-        self._noise = list(noise)
+    def step(self, noise: Draws | None, *args: Any, **kwargs: Any) -> Any:
+        """The scheduler's own step; what it draws is `noise`, or zeros where there is none."""
+        self._noise, self._drawn = noise, 0
         try:
             return self.inner.step(*args, **kwargs)
         finally:
-            self._noise = []
+            self._noise = None
 
     def bind(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The arguments of a step by name: schedulers do not agree on the order."""
@@ -157,7 +161,8 @@ class Solver:
         return (*((k, v) for k, v in inner.items() if k not in known), *held(self.guiders))
 
     def _draw(self, shape: Sequence[int], *_: Any, dtype: Any = None, **others: Any) -> Tensor:
-        noise = self._noise.pop(0) if self._noise else torch.zeros(tuple(shape))
+        noise = torch.zeros(tuple(shape)) if self._noise is None else self._noise(self._drawn)
+        self._drawn += 1
         device = others.get("device")
         return noise.reshape(tuple(shape)).to(device=device, dtype=dtype)
 

@@ -83,10 +83,10 @@ class Plan:
             end += 1
         return first, kept, end
 
-    def step_of_noise(self, index: int) -> int:
-        """The name of the noise that the loop's step before `index` draws."""
+    def step_of_noise(self, index: int, nth: int = 0) -> int:
+        """The name of the noise that the loop's step before `index` draws first, second, ..."""
         stage = next(s for s in range(self.steps + 1) if self.at(s) >= index)
-        return stage + (self.at(stage) - index) * 1_000_000
+        return stage + (self.at(stage) - index) * 1_000_000 + nth * 1_000_000_000
 
 
 class Surveyor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from noise_search.noise import Book, Gaussian
 from noise_search.pipelines.diffusers import DiffusersPipeline
 from tests.pipelines.playing import Made, Player
 from tests.pipelines.zoo import KINDS, Kind, load
+from tests.pipelines.zoo.calling import networks
 from tests.pipelines.zoo.unets import CHECKED
 from tests.pipelines.zoo.warnings import KNOWN
 
@@ -24,6 +26,13 @@ WIDTH = 2
 EVERY = [
     pytest.param(kind, marks=[] if kind.each_commit else pytest.mark.nightly, id=kind.name)
     for kind in KINDS.values()
+]
+RANDOM = [
+    pytest.param(KINDS["cogvideox-dpm"], id="cogvideox-dpm"),  # a step of it draws twice
+    *(
+        pytest.param(KINDS[name], marks=pytest.mark.nightly, id=name)
+        for name in ("sdxl-turbo", "lcm", "hunyuandit", "kandinsky3", "sana-sprint")
+    ),
 ]
 each_kind = pytest.mark.parametrize("kind", EVERY)
 few = pytest.mark.parametrize("kind", [KINDS["sd15"], KINDS["flux"]], ids=["sd15", "flux"])
@@ -54,15 +63,20 @@ def latents(play: Player, made: Made) -> torch.Tensor:
     return torch.as_tensor(state["x"])
 
 
-def rows_given(pipe: Any) -> tuple[list[int], Any]:
-    """Rows of every evaluation, seen from within the denoiser."""
+@contextmanager
+def rows_given(pipe: Any) -> Iterator[list[int]]:
+    """Rows of every evaluation, seen from within the denoisers."""
     rows: list[int] = []
-    name = "unet" if getattr(pipe, "unet", None) is not None else "transformer"
 
     def hook(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
         rows.append(len(next(v for v in (*given, *named.values()) if hasattr(v, "__len__"))))
 
-    return rows, getattr(pipe, name).register_forward_pre_hook(hook, with_kwargs=True)
+    handles = [n.register_forward_pre_hook(hook, with_kwargs=True) for n in networks(pipe)]
+    try:
+        yield rows
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @each_kind
@@ -112,9 +126,8 @@ def test_widths_differ_in_the_last_bits_alone(kind: Kind, loaded: Callable[[Kind
 def test_the_price_is_what_the_denoiser_is_given(kind: Kind, loaded: Callable[[Kind], Any]) -> None:
     pipe = loaded(kind)
     play = player(pipe, kind)
-    rows, handle = rows_given(pipe)
-    made = play.play([Start(Gaussian(i)) for i in range(WIDTH)], prompts(kind)[:1] * WIDTH)
-    handle.remove()
+    with rows_given(pipe) as rows:
+        made = play.play([Start(Gaussian(i)) for i in range(WIDTH)], prompts(kind)[:1] * WIDTH)
     assert sum(rows) == sum(m.cost.forwards for m in made) + play.overhead.forwards
 
 
@@ -150,6 +163,19 @@ def test_going_back_and_on(kind: Kind, loaded: Callable[[Kind], Any]) -> None:
         assert not np.array_equal(made.pixels, once.pixels)
 
 
+@pytest.mark.parametrize("kind", RANDOM)
+def test_whoever_goes_on_from_a_random_step_draws_its_noise(
+    kind: Kind, loaded: Callable[[Kind], Any]
+) -> None:
+    play, text = player(loaded(kind), kind), prompts(kind)[:1] * WIDTH
+    assert play.pipeline.stochastic
+    for cut in range(1, kind.steps):
+        [half] = play.play([Start(Gaussian(1), until=cut)], text[:1])
+        moves = [Continue(half.candidate, Gaussian(seed), until=cut + 1) for seed in (5, 6)]
+        one, other = (latents(play, made) for made in play.play(moves, text))
+        assert (one - other).norm() > 1e-3 * one.norm()
+
+
 @few
 @pytest.mark.parametrize("most", [1, 2, 3])
 def test_memory_that_does_not_suffice_halves_the_batch(
@@ -159,7 +185,6 @@ def test_memory_that_does_not_suffice_halves_the_batch(
     wanted = begun(player(pipe, kind, width=4), kind)
     play = player(pipe, kind, width=4)
     begun(play, kind, until=1)  # surveyed before the memory runs short
-    name = "unet" if hasattr(pipe, "unet") else "transformer"
     doubled = wanted[0].cost.forwards // kind.steps
 
     def full(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
@@ -167,7 +192,7 @@ def test_memory_that_does_not_suffice_halves_the_batch(
         if rows > most * doubled:
             raise torch.OutOfMemoryError("out of memory")
 
-    handle = getattr(pipe, name).register_forward_pre_hook(full, with_kwargs=True)
+    handle = networks(pipe)[0].register_forward_pre_hook(full, with_kwargs=True)
     rows = begun(play, kind)
     handle.remove()
     assert play.pipeline.width == (1 if most == 1 else 2)  # type: ignore[attr-defined]
@@ -202,8 +227,7 @@ def test_a_row_that_breaks_at_a_step_fails_alone(
         out[1] = float("nan") if next(calls) >= first else out[1]
         return (out, *answer[1:])
 
-    name = "unet" if hasattr(pipe, "unet") else "transformer"
-    handle = getattr(pipe, name).register_forward_hook(broken)
+    handle = networks(pipe)[0].register_forward_hook(broken)
     good, bad = begun(play, kind)
     handle.remove()
     assert bad.played.failure == "latents are not finite"
@@ -226,9 +250,8 @@ def test_memory_that_does_not_suffice_to_decode_halves_that_alone(
 
     monkeypatch.setattr(pipe.vae, "decode", full)
     play = player(pipe, kind)
-    rows, handle = rows_given(pipe)
-    found = begun(play, kind)
-    handle.remove()
+    with rows_given(pipe) as rows:
+        found = begun(play, kind)
     assert sum(rows) == sum(m.cost.forwards for m in wanted)  # nothing is evaluated twice
     for made, once in zip(found, wanted, strict=True):
         assert np.abs(made.pixels.astype(int) - once.pixels).max() <= 1
@@ -278,12 +301,10 @@ def test_what_is_not_known_of_a_scheduler_is_refused_before_anything_is_spent(
         play = player(pipe, kind)
         whole = begun(play, kind)
         assert whole[0].cost.nfe == kind.steps + 1
-        rows, handle = rows_given(pipe)
-        with pytest.raises(UserError, match="PNDMScheduler cannot begin in the middle"):
-            play.pipeline.price(
-                play.ask(Continue(whole[0].candidate, Gaussian(9), rewind=2), prompts(kind)[0])
-            )
-        handle.remove()
+        back = play.ask(Continue(whole[0].candidate, Gaussian(9), rewind=2), prompts(kind)[0])
+        cannot = pytest.raises(UserError, match="PNDMScheduler cannot begin in the middle")
+        with rows_given(pipe) as rows, cannot:
+            play.pipeline.price(back)
         assert rows == []
     finally:
         pipe.scheduler = before

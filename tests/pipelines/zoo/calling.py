@@ -33,6 +33,7 @@ def plain_call(kind: Kind, pipe: Any, prompt: str, seed: int) -> Pictures:
     return np.asarray(made.frames if kind.video else made.images)
 
 
-def denoiser(pipe: Any) -> Any:
-    """The network that is called at every step."""
-    return getattr(pipe, "transformer", None) or pipe.unet
+def networks(pipe: Any) -> list[Any]:
+    """The denoisers; of several, each is called at a part of the steps."""
+    names = ("unet", "transformer", "transformer_2")
+    return [pipe.components[n] for n in names if pipe.components.get(n) is not None]

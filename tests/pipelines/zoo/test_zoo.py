@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.pipelines.zoo import KINDS, Kind, load, save
-from tests.pipelines.zoo.calling import Pictures, denoiser, plain_call
+from tests.pipelines.zoo.calling import Pictures, networks, plain_call
 from tests.pipelines.zoo.warnings import KNOWN
 
 pytestmark = [*KNOWN]
@@ -68,7 +68,8 @@ def test_a_folder_is_written_once(tmp_path: Path) -> None:
 
 
 def test_pipelines_load_in_half_precision(zoo: Zoo) -> None:
-    assert denoiser(load(KINDS["flux"], zoo.root, torch.bfloat16)).dtype == torch.bfloat16
+    [network] = networks(load(KINDS["flux"], zoo.root, torch.bfloat16))
+    assert network.dtype == torch.bfloat16
 
 
 @each_kind
@@ -95,8 +96,7 @@ def test_pictures_follow_from_seed_and_prompt(zoo: Zoo, kind: Kind) -> None:
 @each_kind
 def test_the_denoiser_listens_to_time(zoo: Zoo, kind: Kind) -> None:
     pipe = zoo.pipe(kind.name)
-    network = denoiser(pipe)
-    signature = inspect.signature(network.forward)
+    signature = inspect.signature(networks(pipe)[0].forward)
 
     def halve(_: Any, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
         bound = signature.bind(*args, **named)
@@ -104,11 +104,12 @@ def test_the_denoiser_listens_to_time(zoo: Zoo, kind: Kind) -> None:
         bound.arguments[time] = bound.arguments[time] / 2
         return bound.args, bound.kwargs
 
-    hook = network.register_forward_pre_hook(halve, with_kwargs=True)
+    hooks = [n.register_forward_pre_hook(halve, with_kwargs=True) for n in networks(pipe)]
     try:
         late = plain_call(kind, pipe, kind.prompts[0], 0)
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
     assert distance(zoo.pictures(kind.name), late) > 0.005
 
 

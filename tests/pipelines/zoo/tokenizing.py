@@ -77,6 +77,17 @@ def gemma_tokenizer() -> Any:
     return library.GemmaTokenizer(vocab=vocab, merges=[])
 
 
+def llama_tokenizer() -> Any:
+    """LLaMA's: unknown 0, start 1, end 2, pads on the left as it was published."""
+    vocab = _numbered(["<unk>", "<s>", "</s>", "<pad>", "▁", *_letters()])
+    return library.LlamaTokenizer(
+        vocab=vocab,
+        merges=[],
+        pad_token="<pad>",  # noqa: S106
+        padding_side="right",
+    )
+
+
 def glm_tokenizer() -> Any:
     """GLM's: pads on the left, and starts a text with two marks."""
     vocab = _numbered([*sorted(ByteLevel.alphabet()), "<|endoftext|>", "[gMASK]", "<sop>"])

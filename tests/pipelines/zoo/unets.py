@@ -6,11 +6,11 @@ from typing import Any
 
 import diffusers
 
-from tests.pipelines.zoo.encoders import clip_text
+from tests.pipelines.zoo.encoders import clip_text, t5
 from tests.pipelines.zoo.kind import Kind
 from tests.pipelines.zoo.pictures import checker, clip_pictures, picture
-from tests.pipelines.zoo.tokenizing import clip_tokenizer
-from tests.pipelines.zoo.vaes import kl_vae
+from tests.pipelines.zoo.tokenizing import clip_tokenizer, t5_tokenizer
+from tests.pipelines.zoo.vaes import kl_vae, movq
 from tests.pipelines.zoo.weights import build, louder
 
 library: Any = diffusers
@@ -131,6 +131,33 @@ def lcm() -> Any:
     )
 
 
+def kandinsky3() -> Any:
+    """Kandinsky 3, which reads T5 and draws by DDPM; its texts are cut at their own length."""
+    tokenizer = t5_tokenizer(128)
+    return library.Kandinsky3Pipeline(
+        tokenizer=tokenizer,
+        text_encoder=t5(tokenizer),
+        unet=build(
+            lambda: library.Kandinsky3UNet(
+                time_embedding_dim=16,
+                groups=4,
+                attention_head_dim=4,
+                layers_per_block=2,  # as many as an up block needs
+                block_out_channels=(16, 16, 16, 16),
+                cross_attention_dim=16,
+                encoder_hid_dim=16,
+            )
+        ),
+        scheduler=library.DDPMScheduler(
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="squaredcos_cap_v2",
+            clip_sample=True,
+        ),
+        movq=movq(),
+    )
+
+
 def image_to_image() -> Any:
     return library.StableDiffusionImg2ImgPipeline(**sd_parts())
 
@@ -145,4 +172,5 @@ UNETS = [
     Kind("sdxl-turbo", sdxl_turbo, {**SIZE, "guidance_scale": 0.0}),
     Kind("lcm", lcm, {**SIZE, "guidance_scale": 8.5}),
     Kind("sd15-img2img", image_to_image, {"image": picture(), "strength": 0.8}, steps=5),
+    Kind("kandinsky3", kandinsky3, {**SIZE, "guidance_scale": 2.0}),
 ]

@@ -45,18 +45,6 @@ def deep_vae(*, scaling: float, shift: float, **more: Any) -> Any:
     )
 
 
-def wan_vae() -> Any:
-    """Wan's causal video autoencoder: (3, 4f + 1, 8h, 8w) to (16, f + 1, h, w)."""
-    return muted(
-        build(
-            lambda: library.AutoencoderKLWan(
-                base_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1, z_dim=16
-            ),
-            seed=3,
-        )
-    )
-
-
 def qwen_vae() -> Any:
     """Qwen-Image's: Wan's kind of autoencoder, used on one frame."""
     return muted(
@@ -85,6 +73,24 @@ def flux2_vae() -> Any:
     )
 
 
+def movq() -> Any:
+    """Kandinsky's quantised autoencoder, whose decoder is told its latents at every norm."""
+    depth = 4
+    vae = build(
+        lambda: library.VQModel(
+            down_block_types=("DownEncoderBlock2D",) * depth,
+            up_block_types=("UpDecoderBlock2D",) * depth,
+            block_out_channels=(32,) * depth,
+            layers_per_block=1,
+            latent_channels=4,
+            num_vq_embeddings=16,
+            norm_type="spatial",
+        ),
+        seed=3,
+    )
+    return muted(vae)
+
+
 def deep_compression() -> Any:
     """AutoencoderDC of Sana: (3, 32h, 32w) to (4, h, w)."""
     widths, attends = (8,) * 6, ("ResBlock",) * 5 + ("EfficientViTBlock",)
@@ -109,7 +115,9 @@ def deep_compression() -> Any:
 
 
 @torch.no_grad()
-def muted(vae: Any) -> Any:
-    """The same with a third of the contrast: random pictures would leave the range they have."""
-    vae.decoder.conv_out.weight.mul_(0.3)
+def muted(vae: Any, to: float = 0.3) -> Any:
+    """The same with less contrast: random pictures would leave the range they have."""
+    decoder = vae.decoder
+    last = decoder.conv_out if hasattr(decoder, "conv_out") else decoder.proj_out
+    getattr(last, "conv", last).weight.mul_(to)
     return vae
