@@ -81,9 +81,9 @@ class Driver:
                     continue
             try:
                 plan = surveyor.plan()
-            except ValueError as error:
+            except ValueError as error:  # no other answer of the denoiser would change that
                 problem = error
-                continue
+                break
             solver = Solver(surveyor.solver.inner)
             solver.began()
             return plan, solver, surveyor.beside

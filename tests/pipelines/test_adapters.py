@@ -90,7 +90,10 @@ def test_an_ip_adapter_without_its_picture_is_refused_before_anything_is_spent(
     ("name", "denoiser", "scaled"),
     [
         ("sd15", "unet", {"cross_attention_kwargs": {"scale": 0.5}}),
-        ("flux", "transformer", {"joint_attention_kwargs": {"scale": 0.5}}),
+        pytest.param(
+            *("flux", "transformer", {"joint_attention_kwargs": {"scale": 0.5}}),
+            marks=pytest.mark.nightly,
+        ),
     ],
     ids=["sd15", "flux"],
 )

@@ -60,6 +60,7 @@ def test_a_controlled_path_is_the_plain_one_cut_anywhere_and_in_any_batch(
     rows_are_their_own(pipe, kind.arguments)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "more",
     [{"guess_mode": True}, {"control_guidance_start": 0.3, "control_guidance_end": 0.7}],
@@ -93,7 +94,9 @@ def redness(pictures: list[Any], _: str) -> list[float]:
     return [float(np.asarray(p)[..., 0].mean() / 255) for p in pictures]
 
 
-@pytest.mark.parametrize("plan", ["prune(at=0.5)", "beam(draws=2,width=2)"])
+@pytest.mark.parametrize(
+    "plan", ["prune(at=0.5)", pytest.param("beam(draws=2,width=2)", marks=pytest.mark.nightly)]
+)
 def test_a_controlled_search_resumes_and_is_reproduced(
     plan: str, loaded: Callable[[Kind], Any], tmp_path: Path
 ) -> None:
