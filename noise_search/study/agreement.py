@@ -141,6 +141,7 @@ def summary(found: Sequence[Agreement]) -> dict[str, Any]:
         "judged": _mean(one.diversity for one in found),
         "winners": _mean(one.winners for one in found),
     }
+    full = {name for name in gains if _had_no_room(found, name)}
     return {
         "searches": len(found),
         "judged": sum(one.judged for one in found),
@@ -149,7 +150,8 @@ def summary(found: Sequence[Agreement]) -> dict[str, Any]:
         "evaluators": {
             name: {
                 **_record(gain),
-                "ratio": None if verifier is None else ratio(gain, verifier),
+                "ratio": None if verifier is None or name in full else ratio(gain, verifier),
+                **({"unbeaten": True} if name in full else {}),
                 "doubted": sum(name in one.doubted.get(one.winner, ()) for one in found),
             }
             for name, gain in gains.items()
@@ -170,6 +172,19 @@ def gain_of(found: Sequence[Agreement], judge: str | None) -> Gain | None:
         return None
     groups = ([seen.of(judge) for seen in one.others] for one in found)
     return Gain(fsum(known) / len(known), deviation_within(groups), len(known))
+
+
+def _had_no_room(found: Sequence[Agreement], judge: str) -> bool:
+    """Whether the first sample was right already for an evaluator, in every search.
+
+    It has seen none better, and the winner is as good: a gain of 0 says nothing of the verifier.
+    """
+    for one in found:
+        first = one.first.of(judge)
+        values = [value for other in one.others if (value := other.of(judge)) is not None]
+        if first is None or one.best.of(judge) != first or max(values, default=first) > first:
+            return False
+    return True
 
 
 def deviation_within(groups: Iterable[Sequence[float | None]]) -> float | None:
@@ -207,6 +222,8 @@ def lines_of(record: Mapping[str, Any]) -> list[str]:
 
 def _told(name: str, said: Mapping[str, Any]) -> str:
     gain, deviation, share = said["gain"], said["deviation"], said.get("ratio")
+    if said.get("unbeaten"):
+        return f"{name} {gain:+.3g} (it has seen none better than the first)"
     notes = [f"{gain / deviation:+.2f} sd"] if deviation else []
     notes += [] if share is None else [f"ratio {share:.2f}"]
     return f"{name} {gain:+.3g}" + (f" ({', '.join(notes)})" if notes else "")

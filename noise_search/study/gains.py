@@ -120,10 +120,14 @@ def sight_lines(tables: Tables, entry: Entry, head: str) -> list[str]:
 
 
 def sight_cells(tables: Tables, name: str) -> dict[tuple[str, str], str]:
-    """Ratios by entry with the number of doubted winners, for a table on the terminal."""
+    """Ratios by entry with the number of doubted winners, for a table on the terminal.
+
+    A dash stands where there is none: nothing was gained, or all samples are alike.
+    """
     cells: dict[tuple[str, str], str] = {}
     for entry in tables.entries:
         sight = sights(tables, entry).get(name)
-        if sight is not None and sight.ratio is not None:
-            cells[entry] = f"{sight.ratio:.2f} ({sight.doubted} of {sight.winners})"
+        if sight is not None:
+            share = "-" if sight.ratio is None else f"{sight.ratio:.2f}"
+            cells[entry] = f"{share} ({sight.doubted} of {sight.winners})"
     return cells

@@ -17,7 +17,7 @@ from noise_search.errors import UserError
 from noise_search.problem import Sample, Score
 from noise_search.study.bench import build
 from noise_search.study.compare import Comparison, compare
-from noise_search.study.gains import sights
+from noise_search.study.gains import sight_cells, sights
 from noise_search.study.gallery import file_names, sheet_entries
 from noise_search.study.generate import resume
 from noise_search.study.prompts import Row, name_prompts, prompts_of
@@ -300,17 +300,21 @@ def test_all_pairs_are_paired_by_prompt_and_seed(whole: Comparison) -> None:
 
 def test_it_tells_how_much_of_a_gain_evaluators_see(tmp_path: Path) -> None:
     """A verifier and three evaluators: one agrees, one knows nothing of it, one is against it."""
-    evaluators = "reward(slope=2),reward(slope=0+1),reward(slope=-1)"
+    evaluators = "reward(slope=2),reward(slope=0+1),reward(slope=-1),reward(slope=0)"
     found = compare(
         PROMPTS, settings(evaluate=evaluators), ["random"], ["16nfe", "64nfe"], 4, tmp_path / "run"
     )
     seen = sights(found.tables, Entry("random", "64nfe"))
-    agreeing, blind, against = (seen[spec] for spec in evaluators.split(","))
+    agreeing, blind, against, mute = (seen[spec] for spec in evaluators.split(","))
     assert agreeing.ratio == pytest.approx(1)
     assert against.ratio == pytest.approx(-1)
     assert blind.ratio is not None
     assert abs(blind.ratio) < 0.6
     assert agreeing.doubted == 0
+    assert mute.ratio is None  # nothing is better than anything else
+    cells = sight_cells(found.tables, "reward(slope=0)")
+    assert cells == {("random", budget): "- (0 of 12)" for budget in ("16nfe", "64nfe")}
+    assert sight_cells(found.tables, "reward(slope=2)")["random", "64nfe"] == "1.00 (0 of 12)"
     assert against.doubted >= against.winners - 2  # some winners are not above the middle
     assert sights(found.tables, Entry(SINGLE, "8nfe")) == {}
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
@@ -319,5 +323,5 @@ def test_it_tells_how_much_of_a_gain_evaluators_see(tmp_path: Path) -> None:
     assert [e["mean"] > 0 for e in summary["diversity"]["entries"]] == [True] * 3
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     winners = {v.winner for v in found.tables.verdicts}
-    assert record["judging"] == {"verifier_calls": 3 * len(winners)}
+    assert record["judging"] == {"verifier_calls": 4 * len(winners)}
     assert set(record["judges"]["evaluators"]) == set(evaluators.split(","))

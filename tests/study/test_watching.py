@@ -132,6 +132,25 @@ def test_gains_are_means_over_prompts_and_said_in_words() -> None:
     assert lines_of(summary([])) == []
 
 
+@pytest.mark.parametrize(
+    ("first", "best", "others", "said"),
+    [
+        (1.0, 1.0, [0.0, 1.0], "e +0 (it has seen none better than the first)"),  # right already
+        (0.0, 0.0, [0.0, 1.0], "e +0 (+0.00 sd, ratio 0.00)"),  # it could have been right
+        (1.0, 0.0, [0.0, 1.0], "e -1 (-1.41 sd, ratio -0.50)"),
+        (0.0, 0.0, [0.0, 0.0], "e +0 (it has seen none better than the first)"),  # all alike
+    ],
+)
+def test_where_the_first_sample_was_right_already_there_is_no_ratio(
+    first: float, best: float, others: list[float], said: str
+) -> None:
+    seen = [Seen(float(2 * i), {"e": value}) for i, value in enumerate(others)]
+    found = Agreement("v", "a", Seen(0.0, {"e": first}), Seen(4.0, {"e": best}), seen, judged=3)
+    assert lines_of(summary([found]))[0].endswith(f"v +4 (+2.83 sd), {said}")
+    room = Agreement("v", "b", Seen(0.0, {"e": 0.0}), Seen(4.0, {"e": 1.0}), seen, judged=3)
+    assert "none better" not in lines_of(summary([found, room]))[0]
+
+
 def test_diversity_is_by_features_where_the_verifier_has_an_encoder() -> None:
     rng = np.random.default_rng(0)
     pictures = list(rng.integers(0, 255, (3, 32, 32, 3), dtype=np.uint8))
