@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import sqlite3
 import warnings
@@ -31,6 +30,7 @@ from noise_search.judged import most_of_judging
 from noise_search.problem import LostVerifierError, Sample, Score, Verifier
 from noise_search.verifiers.card import Card
 from noise_search.verifiers.composite import Several
+from noise_search.verifiers.speeds import cache_folder
 
 __all__ = ["Cached", "ScoreCache", "cache_file", "cached", "computed_on", "key_of"]
 
@@ -48,10 +48,7 @@ AT_ONCE = 500
 
 def cache_file() -> Path:
     """Where scores are kept: in ``NOISE_SEARCH_CACHE``, or in the user's folder of caches."""
-    own = os.environ.get("NOISE_SEARCH_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = Path(own) if own else Path(base) / "noise-search"
-    return folder.expanduser() / f"scores-{FORMAT}.sqlite"
+    return cache_folder() / f"scores-{FORMAT}.sqlite"
 
 
 class ScoreCache:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import fsum
 from pathlib import Path
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Interval
@@ -23,6 +24,7 @@ from noise_search.verifiers.clip import TOWER, Encoder, encoder_of
 from noise_search.verifiers.clip_files import Towers
 from noise_search.verifiers.models import Device, Dtype, Models, Place, Width
 from noise_search.verifiers.pictures import Pixels, frames_of
+from noise_search.verifiers.speeds import Stopwatch
 from noise_search.verifiers.weights import (
     FLOPS,
     find_folder,
@@ -106,7 +108,12 @@ class OwnPreview:
         card: what it declares.
         earlier: after which share of the stages the preview is taken.
         frames: key frames of a video, at most.
+
+    Attributes:
+        stopwatch: told of every call the pictures and the nanoseconds, or None.
     """
+
+    stopwatch: Stopwatch | None = None
 
     def __init__(
         self, encoder: Encoder, name: str, card: Card, earlier: float, frames: int = 4
@@ -122,7 +129,10 @@ class OwnPreview:
         pairs = [self._pair(sample) for sample in samples]
         sound = [pair for pair in pairs if not isinstance(pair, str)]
         shown = [frame for pair in sound for side in pair for frame in side]
+        began = perf_counter_ns()
         features = iter(self.encoder.pictures(shown) if shown else [])
+        if self.stopwatch is not None and shown:
+            self.stopwatch(shown, perf_counter_ns() - began)
         return [
             Score(failure=f"{self.name}: {pair}")
             if isinstance(pair, str)

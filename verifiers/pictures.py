@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import fsum
+from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from noise_search.frames import key_frames
 from noise_search.health import image_problem
 from noise_search.problem import Sample, Score
 from noise_search.verifiers.card import Card
+from noise_search.verifiers.speeds import Stopwatch
 
 __all__ = ["Answer", "Judging", "Pictures", "Pixels", "frames_of", "pixels_of"]
 
@@ -56,7 +58,12 @@ class Pictures:
         frames: key frames of a video, at most.
         features: of pictures, a row each, where a model makes some: by them it is told how far
             samples are from each other.
+
+    Attributes:
+        stopwatch: told of every call the pictures and the nanoseconds, or None.
     """
+
+    stopwatch: Stopwatch | None = None
 
     def __init__(
         self,
@@ -81,7 +88,10 @@ class Pictures:
             if not isinstance(frames, str)
             for frame in frames
         ]
-        answers = self.judging([f for f, _ in due], [text for _, text in due]) if due else []
+        pictures, began = [frame for frame, _ in due], perf_counter_ns()
+        answers = self.judging(pictures, [text for _, text in due]) if due else []
+        if self.stopwatch is not None and due:
+            self.stopwatch(pictures, perf_counter_ns() - began)
         if len(answers) != len(due):
             raise ValueError(f"{len(answers)} answers about {len(due)} pictures")
         rest = iter(answers)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from noise_search.cli.text import printable
 from noise_search.errors import UserError, nearest
 from noise_search.registry import names
 
@@ -63,16 +64,12 @@ def print_names(kind: str | None) -> None:
 
 
 def status_of(name: str) -> str:
-    """Whether a verifier can be used here, and what its table of facts knows; "" of others'.
-
-    >>> status_of("shapes")
-    'ready; 0 to 1; Apache-2.0; 3.8 ms an image'
-    """
+    """Whether a verifier can be used here, and what is known of it; of others', their speed."""
     from noise_search.verifiers.known import KNOWN, missing, versions_of
 
     known = KNOWN.get(name)
     if known is None:
-        return ""
+        return _speed(name, None)
     extra, versions = missing(name), versions_of(name)
     if extra is not None:
         ready = [f"not installed: pip install 'noise-search[{extra}]'"]
@@ -81,7 +78,8 @@ def status_of(name: str) -> str:
     else:
         ready = [] if known.named else [_weights(name)]
         ready += [f"{key}: {_weights(key)}" for key in versions]
-    return "; ".join(part for part in (*ready, _range(known), known.licence, _speed(known)) if part)
+    parts = (*ready, _range(known), known.licence, _speed(name, known.ms))
+    return "; ".join(part for part in parts if part)
 
 
 def _weights(key: str) -> str:
@@ -99,8 +97,15 @@ def _range(known: Known) -> str:
     return f"{known.low:g} to {known.high:g}"
 
 
-def _speed(known: Known) -> str:
-    return "" if known.ms is None else f"{known.ms:g} ms an image"
+def _speed(name: str, usual: float | None) -> str:
+    """What was measured on this machine, else what is usual."""
+    from noise_search.verifiers.speeds import speed_of
+
+    found = speed_of(name)
+    if found is None:
+        return "" if usual is None else f"{usual:g} ms an image"
+    whose = "" if found.spec == name else f"{printable(found.spec)}: "
+    return f"{whose}{found.milliseconds:.3g} ms an image on {printable(found.device)}"
 
 
 def entries_of(kind: str) -> Iterator[Entry]:

@@ -123,6 +123,7 @@ class Judges:
     def _loaded(self, judge: Judge | None) -> Verifier:
         from noise_search.verifiers.cache import cached, computed_on
         from noise_search.verifiers.loading import from_callable, load
+        from noise_search.verifiers.speeds import speeds_file, timed
 
         if judge is None:
             raise UserError("verifier: this model has none of its own; name one")
@@ -134,7 +135,8 @@ class Judges:
             return found
         torch = sys.modules.get("torch")
         threads = self._settings.threads if torch is None else torch.get_num_threads()
-        return cached(found, lambda: self._cache, computed_on(self._models.device, threads))
+        watched = timed(found, self._models.device, speeds_file())
+        return cached(watched, lambda: self._cache, computed_on(self._models.device, threads))
 
     @cached_property
     def _cache(self) -> ScoreCache:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -28,6 +29,8 @@ Picture = Any
 """A path, a PIL picture, or pixels: (height, width, 3), of a video (frames, height, width, 3)."""
 TOGETHER = 64
 """Pictures that are held in memory at once."""
+WARM = 16
+"""Of those that come first: the first call of a model takes longer, and tells nothing of it."""
 REPORTS = ("sheet.png", "curve.png")
 """Pictures of a run's folder that tell about it, and are no samples."""
 RUNS = ("run.json", "summary.json", "journal")
@@ -126,8 +129,10 @@ def judged(
         prompts: as many; an empty one is none.
         verifier: as `opened` gives it.
     """
-    for start in range(0, len(images), TOGETHER):
-        part = slice(start, start + TOGETHER)
+    timed = getattr(getattr(verifier, "verifier", verifier), "stopwatch", None) is not None
+    first = min(WARM if timed else TOGETHER, len(images))
+    bounds = [0, *range(first, len(images), TOGETHER), len(images)]
+    for part in (slice(*pair) for pair in pairwise(bounds)):
         shown = [_sample(*pair) for pair in zip(images[part], prompts[part], strict=True)]
         whole = [one for one in shown if isinstance(one, Sample)]
         rest = iter(judge(verifier, whole) if whole else [])

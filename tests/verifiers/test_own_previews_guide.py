@@ -75,8 +75,8 @@ def run(world: World, name: str, out: Path, stop: int | None = None) -> list[byt
         return stop is None or len(seen) < stop
 
     given: dict[str, Any] = {"batch": 2, "budget": "20nfe", "steps": STEPS, **world.options}
-    options = {"verifier": VERIFIER, "search": SEARCHES[name], "on_candidate": watch}
-    search(world.model, world.prompt, out=out, **given, **options)
+    given |= {"verifier": VERIFIER, "search": SEARCHES[name], "on_candidate": watch}
+    search(world.model, world.prompt, out=out, **given)
     return (out / "candidates.jsonl").read_bytes().splitlines()
 
 
