@@ -125,9 +125,9 @@ def _fetching(download: bool, *, quiet: bool) -> Callable[[Mapping[str, Any]], N
 
     def fetch(values: Mapping[str, Any]) -> None:
         if download:
-            from noise_search.cli.prefetch import fetch_for
+            from noise_search.cli.prefetch import fetch_and_say
 
-            fetch_for(values, quiet=quiet)
+            fetch_and_say(values, quiet=quiet)
 
     return fetch
 

@@ -44,6 +44,7 @@ def score(
     verifier: Judge,
     cache: bool = True,
     device: str = "cpu",
+    download: bool = False,
 ) -> list[Score]:
     """Judge pictures: one score each, in order; a picture that cannot be read is a failure.
 
@@ -60,6 +61,7 @@ def score(
         verifier: a spec, a verifier, or a function `f(images, prompt)`.
         cache: whether what a costly verifier says is kept, and what is known not asked again.
         device: where models run whose spec names no device.
+        download: first fetch what the verifier needs; nothing is fetched without it.
 
     Raises:
         UserError: the verifier cannot be had, or needs what is not there.
@@ -69,6 +71,10 @@ def score(
     texts = [prompts] * len(images) if isinstance(prompts, str) else list(prompts)
     if len(texts) != len(images):
         raise UserError(f"prompts: {len(texts):,} for {len(images):,} pictures")
+    if download:
+        from noise_search.study.fetch import fetch_for
+
+        fetch_for({"verifier": verifier})
     return list(judged(images, texts, opened(verifier, texts, cache=cache, device=device)))
 
 

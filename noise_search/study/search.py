@@ -32,7 +32,7 @@ from noise_search.study.settings import Settings
 if TYPE_CHECKING:
     from noise_search.pipelines.options import Options as Making
 
-BESIDE = ("out", "on_candidate", "negative_prompt")
+BESIDE = ("out", "on_candidate", "negative_prompt", "download")
 """Keywords that are neither settings nor arguments of the pipeline's call."""
 
 
@@ -50,6 +50,8 @@ class Options(TypedDict, total=False):
         cache: whether scores of costly verifiers are kept in the user's cache, and found there.
         out: a folder to keep the run in; given again, an unfinished run is resumed.
         on_candidate: called with each candidate; returning False stops the search.
+        download: first fetch what the model and the verifiers need, where they are specs; nothing
+            is fetched without it.
         guidance_scale: classifier-free guidance; the pipeline's own by default.
         eta: noise of a DDIM transition, 0 (ODE) to 1 (DDPM).
         temperature: of a text's tokens; 0 takes the likeliest.
@@ -86,6 +88,7 @@ class Options(TypedDict, total=False):
     cache: bool
     out: str | Path | None
     on_candidate: Callable[[Candidate], bool | None] | None
+    download: bool
     guidance_scale: float | None
     eta: float
     temperature: float | None
@@ -171,6 +174,11 @@ def search(
     from noise_search.pipelines.loading import check_prompts
 
     plan = options.get("search", "random")
+    if options.get("download", False):
+        from noise_search.study.fetch import fetch_for
+
+        judges = {key: options.get(key) for key in ("verifier", "evaluate")}
+        fetch_for({"model": pipe, **judges})
     settings, arguments = _settings(pipe, options)
     alone = isinstance(prompt, str | Prompt)
     asked = [prompt] if isinstance(prompt, str | Prompt) else prompt
@@ -233,7 +241,7 @@ def _settings(pipe: object, options: Options) -> tuple[Settings, dict[str, Any]]
     own = {*Settings.model_fields, *BESIDE}
     values: dict[str, Any] = {k: v for k, v in options.items() if k in own and k not in BESIDE}
     rest = {key: value for key, value in options.items() if key not in own}
-    _check_keywords(model if isinstance(pipe, str) else pipe, rest, own - set(BESIDE[2:]))
+    _check_keywords(model if isinstance(pipe, str) else pipe, rest, own - {"negative_prompt"})
     given = settled({**_own(options), **rest})
     given.pop("negative_prompt", None)  # it is the prompts'
     values |= {"model": model, "pipeline": given}

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from noise_search import UserError, score, search
+from noise_search.study.fetch import fetch_for
 from tests.cli.conftest import Call
 from tests.cli.test_prefetch import cached
 
@@ -69,3 +73,45 @@ def test_a_run_needs_neither_where_all_comes_with_the_package(call: Call) -> Non
     model = ("--model", "gaussian(dim=4)", "--verifier", "reward")
     said = call("generate", "x", *model, "--budget", "16nfe", "--download", "--quiet")
     assert said.code == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "needed"),
+    [
+        ("some/model", {}, "some/model"),
+        ("shapes", {"verifier": "image-reward"}, "zai-org/ImageReward"),
+        ("shapes", {"evaluate": ["shapes-clip-weak", "image-reward"]}, "zai-org/ImageReward"),
+        ("shapes", {"evaluate": [len, "image-reward"], "verifier": len}, "zai-org/ImageReward"),
+        (object(), {"verifier": "rank(shapes-clip,image-reward)"}, "zai-org/ImageReward"),
+    ],
+    ids=["model", "verifier", "evaluators", "beside functions", "a loaded pipeline's verifier"],
+)
+def test_python_asks_for_what_the_specs_need(
+    here: Path, model: object, options: dict[str, Any], needed: str
+) -> None:
+    with pytest.raises(UserError, match=f"prefetch: {needed} cannot be fetched: "):
+        search(model, "a red circle", out=here / "run", download=True, **options)
+    assert not (here / "run").exists()
+
+
+def test_python_fetches_nothing_unless_it_is_told_to(no_network: list[object]) -> None:
+    with pytest.raises(UserError, match="noise-search prefetch 'image-reward' fetches them"):
+        search("shapes", "a red circle", verifier="image-reward")
+    with pytest.raises(UserError, match="noise-search prefetch 'image-reward' fetches them"):
+        score([np.zeros((8, 8, 3), np.uint8)], "x", verifier="image-reward")
+    with pytest.raises(UserError, match="prefetch: zai-org/ImageReward cannot be fetched: "):
+        score([np.zeros((8, 8, 3), np.uint8)], "x", verifier="image-reward", download=True)
+    assert no_network == []
+
+
+def test_python_needs_nothing_where_all_comes_with_the_package() -> None:
+    found = search("gaussian(dim=4)", "x", budget="16nfe", download=True)
+    assert found.best is not None
+
+
+def test_a_revision_of_a_model_is_the_one_that_is_fetched(hub: Path) -> None:
+    cached(hub, "some/model", "model_index.json")
+    fetch_for({"model": "some/model"})
+    for spec in ("some/model(revision=v1)", "diffusers:some/model(revision=v1)"):
+        with pytest.raises(UserError, match="some/model cannot be fetched"):
+            fetch_for({"model": spec})

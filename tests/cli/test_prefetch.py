@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from noise_search.cli.prefetch import patterns_of
 from noise_search.errors import UserError
+from noise_search.study.fetch import patterns_of
 from tests.cli.conftest import Call
 
 
