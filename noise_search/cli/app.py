@@ -106,7 +106,8 @@ def generate(
     given = _settings_of(locals())
     from noise_search.cli.commands import run_generate
 
-    run_generate(given, config, download=download, dry_run=dry_run, quiet=quiet)
+    code = run_generate(given, config, download=download, dry_run=dry_run, quiet=quiet)
+    raise typer.Exit(code)
 
 
 @app.command(epilog=EPILOG)
@@ -229,7 +230,7 @@ def resume(
     from noise_search.cli.commands import run_resume
 
     how = {"trust": trust_remote_code, "cache": cache is not False, "quiet": quiet}
-    run_resume(run, {"workers": workers}, **how)
+    raise typer.Exit(run_resume(run, {"workers": workers}, **how))
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +21,17 @@ from noise_search.study.settings import Settings, checked
 
 if TYPE_CHECKING:
     from noise_search.study.gallery import Lineup
+    from noise_search.study.result import Result
 
+OK = 0
 DIFFERENT = 1
+NOTHING = 1
 
 
 def run_generate(
     given: Mapping[str, Any], config: Path | None, *, download: bool, dry_run: bool, quiet: bool
-) -> None:
-    """Search for every prompt, or say what that would cost."""
+) -> int:
+    """Search for every prompt, or say what that would cost; 1 if a prompt came to nothing."""
     request = read_request(given, config, _fetching(download and not dry_run, quiet=quiet))
     settings, prompts, out = request.settings, request.prompts, request.out
     pricer = price_of(settings)
@@ -38,12 +41,13 @@ def run_generate(
         one = estimate(pricer, jobs_of(prompts[:1], settings)) * len(prompts)
         kept = settings.top_k * len(prompts)
         report.print_estimate(len(prompts), kept, one, _unknown(settings))
-        return
+        return OK
     check_device_there(settings.device)
     with resumable(out):
         watch = watcher(len(prompts), quiet=quiet)
         results = generate(prompts, settings, out, workers=request.workers, watch=watch)
     report.print_results(results, out, quiet=quiet)
+    return _found(results)
 
 
 def run_compare(
@@ -91,8 +95,8 @@ def run_demo(given: Mapping[str, Any], *, quiet: bool) -> None:
 
 def run_resume(
     run: Path, given: Mapping[str, Any], *, trust: bool, cache: bool, quiet: bool
-) -> None:
-    """Go on with a run."""
+) -> int:
+    """Go on with a run; 1 if a prompt came to nothing."""
     keys = _run_keys(given)
     if not run.is_dir():
         raise UserError(f"resume: {run} is not a folder")
@@ -101,8 +105,9 @@ def run_resume(
         found = resume(run, workers=keys.workers, watch=watch, trust_remote_code=trust, cache=cache)
     if isinstance(found, list):
         report.print_results(found, run, quiet=quiet)
-    else:
-        report.print_comparison(found, quiet=quiet)
+        return _found(found)
+    report.print_comparison(found, quiet=quiet)
+    return OK
 
 
 def run_reproduce(source: Path, candidate: str | None, out: Path | None, *, trust: bool) -> int:
@@ -117,7 +122,11 @@ def run_reproduce(source: Path, candidate: str | None, out: Path | None, *, trus
     if out is not None:
         report.write_picture(again.pixels, out, again.rate)
     typer.echo(report.verdict(again))
-    return DIFFERENT if again.equal is False else 0
+    return DIFFERENT if again.equal is False else OK
+
+
+def _found(results: Sequence[Result]) -> int:
+    return OK if all(result.best is not None for result in results) else NOTHING
 
 
 def _fetching(download: bool, *, quiet: bool) -> Callable[[Mapping[str, Any]], None]:

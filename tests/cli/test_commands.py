@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from noise_search.registry import build_search, find, names
 from noise_search.study.watch import Watcher
 from tests.cli.bad_inputs import COMPARE, GENERATE, MODEL
 from tests.cli.conftest import Call, contents
+from tests.verifiers.judge_server import Judging, Response, judge_server
 
 
 def record(folder: Path) -> dict[str, object]:
@@ -40,6 +42,26 @@ def test_branches_that_are_equal_are_told(call: Call) -> None:
 
 def test_quiet_says_only_where(call: Call) -> None:
     assert call(*GENERATE, "--out", "run", "--quiet") == (0, "run\n", "")
+
+
+@pytest.fixture
+def loopback() -> bool:
+    return True
+
+
+def test_the_exit_code_tells_that_a_prompt_came_to_nothing(call: Call, here: Path) -> None:
+    def refuse(body: dict[str, Any]) -> Response | None:
+        return (400, {}, b"") if "blue" in json.dumps(body["messages"]) else None
+
+    (here / "two.txt").write_text("a red circle\na blue square\n")
+    shapes = ("--model", "shapes", "--steps", "2", "--budget", "4nfe", "--evaluate", "none")
+    with judge_server(Judging(instead=refuse)) as judging:
+        how = (*shapes, "--verifier", judging.spec(), "--out", "run")
+        said = call("generate", "--prompts", "two.txt", *how)
+        assert said.code == 1, said.err
+        assert call("resume", "run").code == 1
+    assert "a blue square: nothing was finished" in said.out
+    assert "2 of the candidates failed" in said.out
 
 
 def test_the_same_request_gets_the_same_folder(call: Call, here: Path) -> None:
