@@ -20,7 +20,16 @@ from noise_search.problem import Pipeline
 from noise_search.registry import names
 from noise_search.specs import Spec, parse
 
-__all__ = ["HUB", "check_files", "diffusers", "index_of", "model_spec", "place_of", "snapshot"]
+__all__ = [
+    "HUB",
+    "check_files",
+    "diffusers",
+    "index_of",
+    "is_whole",
+    "model_spec",
+    "place_of",
+    "snapshot",
+]
 
 HUB = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 """How a model of the hub is named."""
@@ -231,14 +240,14 @@ def _check_weights(spec: Spec, name: str, place: Path) -> None:
         if file not in files:
             raise UserError(f"model {spec}: {name}/{file[:200]} is missing")
     for file in safe:
-        if not _is_whole(place / file):
+        if not is_whole(place / file):
             raise UserError(
                 f"model {spec}: {name}/{file} is cut off, or stands for a file of Git LFS; "
                 "fetch it again"
             )
 
 
-def _is_whole(path: Path) -> bool:
+def is_whole(path: Path) -> bool:
     """Whether a safetensors file is at least as long as its own header says that this is."""
     with path.open("rb") as file:
         length = file.read(8)
@@ -267,6 +276,7 @@ def diffusers(
     /,
     revision: Revision | None = None,
     variant: Variant | None = None,
+    lora: str = "",
 ) -> Pipeline:
     """A pipeline of diffusers: `diffusers:./folder`, or `diffusers:ORG/NAME` from the hub's cache.
 
@@ -275,16 +285,21 @@ def diffusers(
         options: the run's.
         revision: branch, tag or commit, of the hub.
         variant: of the weights' files, such as fp16.
+        lora: LoRA to add: `./style`, or several with strengths, `./style@0.6+ORG/NAME`.
     """
     from noise_search.pipelines.loading import put, quietly, wrap
+    from noise_search.pipelines.loras import add_loras, loras_of
 
     index = check_files(spec, trust=options.trust_remote_code)
+    loras = loras_of(spec) if lora else []
     try:
         with quietly():
             pipe = _load(index, options, variant)
     except Exception as error:  # a folder can be wrong in any way
         said = " ".join(str(error).split())[:200]
         raise UserError(f"model {spec}: cannot be loaded: {said}") from None
+    with quietly():
+        add_loras(pipe, spec, loras)
     put(pipe, options.device, options.offload)
     return wrap(pipe, options)
 

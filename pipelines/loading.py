@@ -85,8 +85,10 @@ def defaults(text: str) -> Defaults:
     spec = check_name("model", text)
     if spec.name == "diffusers":
         from noise_search.pipelines.files import index_of
+        from noise_search.pipelines.loras import loras_of
 
         index = index_of(spec)
+        loras_of(spec)  # one that is missing is told before anything is loaded
         return _pictured(read_signature(index.kind) or Signature(index.kind), index.decodes)
     return _DEFAULTS.get(spec.name, Defaults())
 
