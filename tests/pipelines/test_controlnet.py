@@ -15,6 +15,7 @@ from noise_search.moves import Start
 from noise_search.noise import Gaussian
 from noise_search.study.reproduce import reproduce
 from noise_search.study.search import search
+from tests.cli.conftest import Call, call, here
 from tests.pipelines.passing import (
     PROMPTS,
     STEPS,
@@ -26,11 +27,12 @@ from tests.pipelines.passing import (
     rows_are_their_own,
     rows_of,
 )
-from tests.pipelines.zoo import Kind, load
+from tests.pipelines.zoo import Kind, load, save
 from tests.pipelines.zoo.conditions import ADAPTER, CONTROL, CONTROLLED
 from tests.pipelines.zoo.pictures import picture
 from tests.pipelines.zoo.warnings import KNOWN
 
+__all__ = ["call", "here"]
 pytestmark = [*KNOWN]
 KINDS = {kind.name: kind for kind in CONTROLLED}
 MAIN = KINDS["sd15-controlnet"]
@@ -130,6 +132,27 @@ def test_a_controlled_search_resumes_and_is_reproduced(
     assert run(tmp_path / "cut") == whole
     name, given = json.loads(whole[-1])["candidate"], {"image": CONTROL["image"]}
     assert reproduce(tmp_path / "whole", pipe, candidate=name, arguments=given).equal
+
+
+def test_the_command_takes_a_folder_with_a_controlnet_and_a_picture_of_a_file(
+    call: Call, here: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = save(MAIN, tmp_path_factory.mktemp("saved"))
+    picture().save(here / "control.png")
+    given = ["pipeline.image=./control.png", "pipeline.controlnet_conditioning_scale=0.7"]
+    given += [f"pipeline.{key}=64" for key in ("height", "width")]
+    run = ["a red circle", "--model", str(folder), "--verifier", "shapes-clip", "--budget", "8nfe"]
+    run += ["--evaluate", "none", "--steps", "4", "--batch", "1", "--guidance-scale", "4"]
+    run += [word for one in given for word in ("--set", one)]
+    assert call("generate", *run, "--dry-run", "--out", "run").code == 0
+    assert call("generate", *run, "--out", "run").code == 0
+    assert call("generate", *run, "--out", "waiting", "--offload", "model").code == 0
+    found = [(here / name / "candidates.jsonl").read_bytes() for name in ("run", "waiting")]
+    assert found[0] == found[1]
+    assert json.loads(found[0].splitlines()[0])["cost"]["forwards"] == 2 * 4
+    record = json.loads((here / "run" / "run.json").read_text())
+    assert set(record["settings"]["pipeline"]["image"]) == {"file", "sha256"}
+    assert call("reproduce", "run", "--out", "again.png").code == 0
 
 
 @pytest.mark.filterwarnings("ignore:The decode_latents method:FutureWarning")  # its own
