@@ -104,11 +104,11 @@ class Judged:
         """Generate, then judge what can be judged."""
         played, overhead, stopped = self._generated(asks)
         shown = [(i, _sample(asks[i], p)) for i, p in played.items() if p.shown]
-        lost, given = None, list[Score | None]()
+        lost, given, vain = None, list[Score | None](), ZERO
         try:
             given += judge(self.verifier, [s for _, s in shown]) if shown else []
         except LostVerifierError as error:
-            lost, given = str(error), error.scores
+            lost, given, vain = str(error), error.scores, error.cost
         scores = {i: score for (i, _), score in zip(shown, given, strict=True) if score}
         unjudged = {i for i, _ in shown} - scores.keys()
         made = [
@@ -116,7 +116,8 @@ class Judged:
             for i, p in played.items()
             if i not in unjudged
         ]
-        overhead = sum((played[i].cost for i in unjudged), overhead)  # they will be made again
+        # they will be made and judged again
+        overhead = sum((played[i].cost for i in unjudged), overhead + vain)
         cached = sum(score.cached for score in scores.values())
         return Batch(made, overhead, cached, lost, stopped)
 

@@ -41,11 +41,13 @@ class LostVerifierError(UserError):
     Args:
         text: why, in one line.
         scores: one a sample, in order; None where there is none.
+        cost: of what gave no score, as answers of no use do.
     """
 
-    def __init__(self, text: str, scores: Sequence[Score | None]) -> None:
+    def __init__(self, text: str, scores: Sequence[Score | None], cost: Cost = ZERO) -> None:
         super().__init__(text)
         self.scores = list(scores)
+        self.cost = cost
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from noise_search.budget import Cost
+from noise_search.budget import ZERO, Cost
 from noise_search.errors import UserError
 from noise_search.judged import most_of_judging
 from noise_search.problem import LostVerifierError, Sample, Score, Verifier
@@ -208,18 +208,18 @@ class Cached:
         for key, sample in zip(keys, samples, strict=True):
             if key not in known:
                 due.setdefault(key, sample)
-        lost: str | None = None
+        lost, vain = None, ZERO
         answers: Sequence[Score | None] = []
         try:
             answers = self.verifier.score(list(due.values())) if due else []
         except LostVerifierError as error:
-            lost, answers = str(error), error.scores
+            lost, answers, vain = str(error), error.scores, error.cost
         if len(answers) != len(due):
             raise ValueError(f"{len(answers)} scores for {len(due)} samples")
         new = {k: score for k, score in zip(due, answers, strict=True) if score is not None}
         self.cache.keep(new)
         if lost is not None:
-            raise LostVerifierError(lost, [known.get(key) or new.get(key) for key in keys])
+            raise LostVerifierError(lost, [known.get(key) or new.get(key) for key in keys], vain)
         given: list[Score] = []
         for key in keys:
             given.append(known[key] if key in known else new[key])

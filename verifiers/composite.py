@@ -55,17 +55,20 @@ class Several:
         """One score a sample, in order; where one of the parts fails, the sample does."""
         columns: list[Sequence[Score | None]] = []
         lost: str | None = None
+        vain = ZERO
         for part in self.parts:
             try:
                 columns.append(judge(part, samples))
             except LostVerifierError as error:
-                lost = str(error)
+                lost, vain = str(error), vain + error.cost
                 columns.append(error.scores)
         found = [_joined([s for s in row if s is not None]) for row in zip(*columns, strict=True)]
         if lost is None:
             return found
-        whole = (all(row) for row in zip(*columns, strict=True))
-        raise LostVerifierError(lost, [s if w else None for s, w in zip(found, whole, strict=True)])
+        whole = [all(row) for row in zip(*columns, strict=True)]
+        kept = [s if w else None for s, w in zip(found, whole, strict=True)]
+        vain = sum((s.cost for s, w in zip(found, whole, strict=True) if not w), vain)
+        raise LostVerifierError(lost, kept, vain)
 
     def most(self, moving: bool) -> Cost:
         """What judging one sample costs at most, by all of them."""

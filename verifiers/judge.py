@@ -233,6 +233,7 @@ class Judge:
             answers[key] = self._ask(GRADE, content, Grades, stop)
 
         lost: str | None = None
+        before = self.client.spent
         try:
             with self.client.connected():
                 in_threads(list(due.items()), grade, self._concurrency)
@@ -248,7 +249,14 @@ class Judge:
             for sample, frames in zip(samples, asked, strict=True)
         ]
         if lost is not None:
-            raise LostVerifierError(lost, scores)
+            told = {
+                key
+                for frames, score in zip(asked, scores, strict=True)
+                if score is not None and not isinstance(frames, str)
+                for key, _ in frames
+            }
+            paid = sum((answers[key].cost for key in due if key in told), ZERO)
+            raise LostVerifierError(lost, scores, self.client.spent - before - paid)
         return [score for score in scores if score is not None]
 
     def prefer(self, pairs: Sequence[tuple[Sample, Sample]]) -> list[Answered[Preference]]:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Event
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import SecretStr
@@ -147,6 +147,9 @@ class Client:
         manner: how it is asked.
         prices: of an answer.
         name: what errors call it.
+
+    Attributes:
+        spent: all that may be on the bill so far.
     """
 
     def __init__(
@@ -157,6 +160,8 @@ class Client:
         self.name = name
         self.url = url
         self._key = key
+        self.spent = ZERO
+        self._lock = Lock()
         self._pace = Pace(manner.rate)
         self._http: httpx.Client | None = None
         if key is not None:
@@ -233,7 +238,7 @@ class Client:
         reply = reply_of(body)
         cost = self.prices.most if reply.usage is None else self.prices.of(*reply.usage)
         found.heard = True
-        found.cost += cost
+        self._charge(found, cost)
         said = self.clean(reply.text or reply.error)
         found.repeated = found.repeated + 1 if said and said == found.said else 0
         found.said = said
@@ -270,7 +275,7 @@ class Client:
                 for part in response.iter_raw():
                     body += part
                     if len(body) > MOST_BYTES:
-                        found.cost += self.prices.most
+                        self._charge(found, self.prices.most)
                         found.heard = True
                         raise _Unreadable(f"more than {MOST_BYTES:,} bytes")
                     if time.monotonic() - sent > self.manner.timeout:
@@ -280,10 +285,15 @@ class Client:
             raise _Silent(self.clean(_words(error))) from None
         except httpx.TransportError as error:
             # it may have been at work: what may be on the bill is charged
-            found.cost += self.prices.most
+            self._charge(found, self.prices.most)
             raise _Silent(self.clean(_words(error))) from None
         except httpx.InvalidURL as error:
             raise DeadServerError(f"{self.name}: {self.clean(_words(error))}") from None
+
+    def _charge(self, found: Answered[T], cost: Cost) -> None:
+        found.cost += cost
+        with self._lock:
+            self.spent += cost
 
     def _refuse(
         self, question: dict[str, Any], status: int, head: httpx.Headers, body: bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -199,3 +200,19 @@ def test_a_limit_that_would_hold_nothing_back_is_refused(
     settings = settings_of(verifier, budget)
     with pytest.raises(UserError, match=said):
         check_budget(price_of(settings), PROMPTS[0], settings)
+
+
+@pytest.mark.parametrize("fault", ["html", "range", "reset", "long"])
+def test_what_a_judge_takes_for_nothing_before_it_is_given_up_is_in_the_ledger(
+    fault: str, tmp_path: Path
+) -> None:
+    judging = Judging()
+    judging.fault = lambda name, count: fault if judging.answered.total() >= 3 else None
+    with judge_server(judging):
+        spec = judging.spec(**PRICES, concurrency=2)
+        with pytest.raises(UserError):
+            run(spec, read_limits("60jcalls"), journal=tmp_path / "journal")
+        asked = len(judging.asked)
+        judging.fault = lambda name, count: None
+    told = re.findall(r'"judge_calls":(\d+)', (tmp_path / "journal").read_text())
+    assert sum(map(int, told)) == asked
