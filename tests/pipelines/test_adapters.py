@@ -61,6 +61,7 @@ def test_a_picture_for_an_ip_adapter_passes_through(with_pictures: Any) -> None:
     passes_through(with_pictures, {**GUIDED, "ip_adapter_image": picture()})
 
 
+@pytest.mark.nightly
 def test_embeddings_for_an_ip_adapter_pass_through(with_pictures: Any) -> None:
     embeds = torch.randn((2, 1, FEATURES), generator=torch.Generator().manual_seed(3))
     passes_through(with_pictures, {**GUIDED, "ip_adapter_image_embeds": [embeds]})

@@ -35,6 +35,10 @@ CACHES: dict[str, Callable[[Any], Any]] = {
     ),
 }
 
+each_cache = pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n == "taylor" else pytest.mark.nightly) for n in CACHES]
+)
+
 
 def cached(name: str) -> Any:
     pipe = flux()
@@ -43,7 +47,7 @@ def cached(name: str) -> Any:
     return pipe
 
 
-@pytest.mark.parametrize("name", CACHES)
+@each_cache
 def test_whole_paths_are_those_of_plain_calls_one_after_the_other(name: str) -> None:
     pipe, bare = cached(name), flux()
     for _ in range(2):  # nothing is left over from one candidate to the next
@@ -52,7 +56,7 @@ def test_whole_paths_are_those_of_plain_calls_one_after_the_other(name: str) -> 
     assert not np.array_equal(found[0].pixels, found[1].pixels), "it caches nothing"
 
 
-@pytest.mark.parametrize("name", CACHES)
+@each_cache
 def test_cut_paths_and_shared_batches_are_refused_before_anything_is_spent(name: str) -> None:
     pipe = cached(name)
     alone, wide = player(pipe, GUIDED, STEPS), player(pipe, GUIDED, STEPS, width=2)

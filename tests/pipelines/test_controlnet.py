@@ -155,6 +155,7 @@ def test_the_command_takes_a_folder_with_a_controlnet_and_a_picture_of_a_file(
     assert call("reproduce", "run", "--out", "again.png").code == 0
 
 
+@pytest.mark.nightly
 @pytest.mark.filterwarnings("ignore:The decode_latents method:FutureWarning")  # its own
 def test_a_t2i_adapter_passes_through_in_batches_of_one(loaded: Callable[[Kind], Any]) -> None:
     pipe = loaded(ADAPTER)

@@ -77,7 +77,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_guidance_with_a_momentum_is_cut_anywhere(published: Any) -> None:
-    passes_through(published, SIZE, steps=4)
+    passes_through(published, SIZE)
 
 
 def test_the_momentum_is_part_of_a_state_and_decides_what_follows(
@@ -108,6 +108,7 @@ def test_the_guider_of_the_pipeline_is_left_as_it_was(published: Any) -> None:
     assert vars(guider) == before
 
 
+@pytest.mark.nightly
 def test_going_back_begins_with_no_momentum(published: Any) -> None:
     play = player(published, SIZE)
     whole = play.one(Start(Gaussian(7)), PROMPTS[0])
@@ -118,13 +119,8 @@ def test_going_back_begins_with_no_momentum(published: Any) -> None:
     assert torch.equal(*[latents(play, back) for back in backs])
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "perturbed",
-        *[pytest.param(n, marks=pytest.mark.nightly) for n in OTHERS if n != "perturbed"],
-    ],
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", OTHERS)
 def test_other_guiders_pass_through_at_the_rows_they_ask_for(name: str) -> None:
     make, rows = OTHERS[name]
     pipe = shortened(hunyuan_image(make()))

@@ -65,8 +65,11 @@ def sample(play: Player) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("lora", "scales"),
     [
-        ("./style", {"style": 1.0}),
-        ("style/pytorch_lora_weights.safetensors@0.5", {"style": 0.5}),
+        pytest.param("./style", {"style": 1.0}, marks=pytest.mark.nightly),
+        pytest.param(
+            *("style/pytorch_lora_weights.safetensors@0.5", {"style": 0.5}),
+            marks=pytest.mark.nightly,
+        ),
         ("./style@-0.3+./other@1.2", {"style": -0.3, "other": 1.2}),
     ],
     ids=["folder", "file", "two"],
@@ -123,6 +126,7 @@ def test_a_run_with_a_lora_resumes_and_is_reproduced_and_only_with_its_weights(
         run("begun")
 
 
+@pytest.mark.nightly
 def test_a_comparison_runs_with_a_lora(here: Path, tmp_path: Path) -> None:
     given = {"verifier": "shapes-clip", "evaluate": "none", "steps": STEPS, "batch": 1}
     size = {key: value for key, value in GUIDED.items() if key != "guidance_scale"}

@@ -140,10 +140,8 @@ def uncompiled() -> Any:
     counters.clear()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[] if n == "blocks" else pytest.mark.nightly) for n in COMPILED],
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", COMPILED)
 @pytest.mark.usefixtures("uncompiled")
 def test_compiled_denoisers_pass_through_and_are_told(name: str) -> None:
     make, given, compiled = COMPILED[name]

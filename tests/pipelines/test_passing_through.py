@@ -43,7 +43,7 @@ SETTINGS: dict[str, Change] = {
         storage_dtype=torch.float16, compute_dtype=torch.float32
     ),
 }
-OFTEN = {"freeu", "pag", "second prompt", "a part of the schedule", "sigmas of a flow"}
+OFTEN = {"vae slicing", "pag", "second prompt", "sigmas of a flow"}
 
 
 def marked(names: Mapping[str, object]) -> list[Any]:
@@ -135,6 +135,7 @@ def test_guidance_that_a_callback_ends_is_cut_and_priced_right() -> None:
     assert made.cost.forwards == 2 + (STEPS - 1)
 
 
+@pytest.mark.nightly
 def test_cutoffs_of_diffusers_pass_through_in_batches_of_one() -> None:
     cutoff = hooks.SDCFGCutoffCallback(cutoff_step_ratio=None, cutoff_step_index=1)
     play = player(sd15(), {**GUIDED, "callback_on_step_end": cutoff})
