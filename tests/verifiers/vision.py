@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ TOWER = {
 
 
 def _tokenizer(
-    marks: list[str], template: str, words: list[str], named: dict[str, str] | None = None
+    marks: list[str], template: str, words: Sequence[str], named: dict[str, str] | None = None
 ) -> Any:
     letters = sorted(ByteLevel.alphabet())
     vocab = {token: at for at, token in enumerate([*marks, *letters])}
@@ -86,7 +86,7 @@ def _tokenizer(
     return made
 
 
-def _shaken(make: Callable[[], Any]) -> Any:
+def _shaken(make: Callable[[], Any], strong: float = 0.3) -> Any:
     """A model whose weights are random and not small, so that it has opinions; always the same."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -94,7 +94,7 @@ def _shaken(make: Callable[[], Any]) -> Any:
     draw = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight in model.parameters():
-            spread = 0.3 if weight.ndim > 1 else 0.05
+            spread = strong if weight.ndim > 1 else 0.05
             weight += torch.randn(weight.shape, generator=draw) * spread
     return model.eval()
 
@@ -211,8 +211,24 @@ def write_idefics(folder: Path) -> Path:
     )
 
 
-def write_internvl(folder: Path) -> Path:
-    """InternVL: a tower of its own, tiles, and Qwen2."""
+def write_internvl(
+    folder: Path,
+    tower: Mapping[str, object] = TOWER,
+    text: Mapping[str, object] = TEXT,
+    side: int = SIDE,
+    words: Sequence[str] = ("Yes",),
+    strong: float = 0.3,
+) -> Path:
+    """InternVL: a tower of its own, tiles, and Qwen2.
+
+    Args:
+        folder: where to.
+        tower: sizes of the tower.
+        text: sizes of the language model.
+        side: of a tile, in pixels.
+        words: that are a token each.
+        strong: how random the weights are; less where they are many.
+    """
     marks = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<unk>"]
     named = {
         "context_image_token": "<IMG_CONTEXT>",
@@ -221,26 +237,29 @@ def write_internvl(folder: Path) -> Path:
         "video_token": "<video>",
     }
     marks += named.values()
-    tokenizer = _tokenizer(marks, INTERN, ["Yes"], named)
+    tokenizer = _tokenizer(marks, INTERN, words, named)
+    length = (side // PATCH // 2) ** 2
     config = library.InternVLConfig(
-        vision_config={**TOWER, "image_size": (SIDE, SIDE), "patch_size": (PATCH, PATCH)},
-        text_config={**TEXT, "model_type": "qwen2", "vocab_size": len(tokenizer)},
+        vision_config={**tower, "image_size": (side, side), "patch_size": (PATCH, PATCH)},
+        text_config={"vocab_size": len(tokenizer), **text, "model_type": "qwen2"},
         image_token_id=marks.index("<IMG_CONTEXT>"),
-        image_seq_length=1,
+        image_seq_length=length,
         downsample_ratio=0.5,
     )
-    size = {"height": SIDE, "width": SIDE}
+    size = {"height": side, "width": side}
     processor = library.InternVLProcessor(
         image_processor=library.GotOcr2ImageProcessor(
             size=size, crop_to_patches=True, max_patches=4
         ),
         tokenizer=tokenizer,
         video_processor=library.InternVLVideoProcessor(size=size),
-        image_seq_length=1,
+        image_seq_length=length,
         chat_template=INTERN,
     )
     return _saved(
-        _shaken(lambda: library.InternVLForConditionalGeneration(config)), processor, folder
+        _shaken(lambda: library.InternVLForConditionalGeneration(config), strong),
+        processor,
+        folder,
     )
 
 
