@@ -95,21 +95,26 @@ def _watched(results: Sequence[Result]) -> list[str]:
 
 def print_comparison(comparison: Comparison, *, quiet: bool) -> None:
     """A table of searches by budgets, what evaluators see of it, and where everything is."""
-    from noise_search.study.gains import sight_cells, told
+    from noise_search.study.gains import diversity_cells, sight_cells, told
 
     if not quiet:
         tables = comparison.tables
-        for metric in tables.metrics[:1]:
-            rows = [row for row in tables.rows() if row.metric == metric]
-            typer.echo(f"{metric}: mean [95 % band] by search and budget")
-            for line in grid_lines(rows):
-                typer.echo(line)
+        points = tables.rows()
+        for metric in [*told(tables), tables.verifiers[0]]:
+            if rows := [row for row in points if row.metric == metric]:
+                typer.echo(f"{metric}: mean [95 % band] by search and budget")
+                for line in grid_lines(rows):
+                    typer.echo(line)
         for name in told(tables):
             if cells := sight_cells(tables, name):
                 verifier = tables.verifiers[0]
                 typer.echo(f"of what {verifier} gains over one sample {name} sees (doubts so many)")
                 for line in _grid(cells):
                     typer.echo(line)
+        if cells := diversity_cells(tables):
+            typer.echo(f"mean distance of two seeds' winners by {tables.features}")
+            for line in _grid(cells):
+                typer.echo(line)
     typer.echo(str(comparison.out))
 
 

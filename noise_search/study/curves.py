@@ -1,14 +1,18 @@
-"""The picture of a comparison: quality against what was spent, with bands and direct labels."""
+"""The picture of a comparison: quality against what was spent, with bands and direct labels.
+
+A panel each for the evaluators and for the verifier, two beside each other.
+"""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf, log2
+from math import ceil, inf, log2
 from typing import Any
 
-from noise_search.study.tables import SINGLE, Row, Tables, is_steps
+from noise_search.study.gains import told
+from noise_search.study.tables import SINGLE, Row, Tables, is_steps, shortened
 
 SPENT = {
     "nfe": "denoiser evaluations for one picture (NFE)",
@@ -20,8 +24,14 @@ Axes = Any
 Figure = Any
 # matplotlib's own types are partial: whatever takes keywords is unknown to a strict checker
 
-WIDE, HIGH, DOTS = 9.0, 4.3, 200
-"""Inches, and dots an inch: 1,800 pixels wide, legible at 900."""
+WIDE, PANEL, DOTS = 9.0, 2.709, 200
+"""Inches of the picture and of a panel's height, and dots an inch: 1,800 wide, legible at 900."""
+ABOVE, BELOW, BETWEEN = 0.731, 0.86, 0.9
+"""Inches above and below the panels, and between two rows of them."""
+ACROSS = 2
+"""Panels beside each other."""
+TITLE, LABEL = 42, 13
+"""Letters of a panel's title and of a curve's name that there is room for."""
 INK, FAINT, GREY, PAPER = "#26282b", "#8a8d91", "#77797d", "#ffffff"
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#a8509a", "#c28e00", "#3f9bcf", "#7a4b1e", "#333399")
 """Okabe and Ito's colours, told apart by colour-blind eyes, a little darker to be read as text."""
@@ -41,7 +51,7 @@ class Line:
 
 
 def curve_png(tables: Tables, prompts: int, seeds: int) -> bytes:
-    """The picture as PNG: the evaluator's verdict beside the verifier's score, against spending.
+    """The picture as PNG: the evaluators' verdicts and the verifier's score, against spending.
 
     Args:
         tables: the comparison's.
@@ -50,14 +60,23 @@ def curve_png(tables: Tables, prompts: int, seeds: int) -> bytes:
     """
     from matplotlib import figure as figures
 
-    metrics = [*tables.evaluators[:1], *tables.verifiers[:1]]
-    figure: Figure = figures.Figure(figsize=(WIDE, HIGH), dpi=DOTS, facecolor=PAPER)
+    metrics = [*told(tables), *tables.verifiers[:1]]
+    across = min(ACROSS, len(metrics))
+    down = ceil(len(metrics) / across)
+    high = ABOVE + down * PANEL + (down - 1) * BETWEEN + BELOW
+    figure: Figure = figures.Figure(figsize=(WIDE, high), dpi=DOTS, facecolor=PAPER)
     rows = tables.rows()
-    panels = figure.subplots(1, len(metrics), squeeze=False)[0]
-    figure.subplots_adjust(left=0.06, right=0.885, top=0.83, bottom=0.2, wspace=0.42)
-    for axes, metric in zip(panels, metrics, strict=True):
-        _panel(axes, tables, [row for row in rows if row.metric == metric], metric)
-    _caption(figure, tables, prompts, seeds)
+    panels = figure.subplots(down, across, squeeze=False, sharex=True).flat
+    edges = {"top": 1 - ABOVE / high, "bottom": BELOW / high, "hspace": BETWEEN / PANEL}
+    figure.subplots_adjust(left=0.06, right=0.875, wspace=0.5, **edges)
+    for place, axes in enumerate(panels):
+        if place < len(metrics):
+            metric = metrics[place]
+            _panel(axes, tables, [row for row in rows if row.metric == metric], metric)
+            _foot(axes, tables.unit, lowest=place + across >= len(metrics))
+        else:
+            axes.set_visible(False)
+    _caption(figure, tables, prompts, seeds, high)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
@@ -100,10 +119,11 @@ def _panel(axes: Axes, tables: Tables, rows: Sequence[Row], metric: str) -> None
     for line in lines:
         _draw(axes, line, colour[line.search], len(lines))
     _reference(axes, rows, scale)
-    _axis(axes, rows, tables.unit)
+    _axis(axes, rows)
     held_out = metric in tables.evaluators
     what = "answers" if tables.unit == "tokens_out" else "pictures"
-    title = f"Right {what}, in %, by {metric}" if share else f"Mean score by {metric}"
+    title = f"Right {what}, in %, by " if share else "Mean score by "
+    title += shortened(metric, TITLE - len(title))
     axes.set_title(title, loc="left", fontsize=10.5, color=INK, pad=20, fontweight="bold")
     said = "judges the winners; held out of the search" if held_out else "guides the search"
     axes.text(0, 1.03, said, transform=axes.transAxes, fontsize=8.5, color=GREY)
@@ -154,7 +174,7 @@ def _reference(axes: Axes, rows: Sequence[Row], scale: float) -> None:
         )
 
 
-def _axis(axes: Axes, rows: Sequence[Row], unit: str) -> None:
+def _axis(axes: Axes, rows: Sequence[Row]) -> None:
     from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
     axes.set_xscale("log", base=2)
@@ -162,13 +182,19 @@ def _axis(axes: Axes, rows: Sequence[Row], unit: str) -> None:
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.set_xlabel(SPENT[unit], fontsize=9, color=INK)
     axes.tick_params(labelsize=8.5, color=FAINT, labelcolor=INK, length=3)
     axes.grid(axis="y", color="#e6e7e9", linewidth=0.7)
     axes.set_axisbelow(True)
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(FAINT)
+
+
+def _foot(axes: Axes, unit: str, *, lowest: bool) -> None:
+    """What the horizontal axis counts, below the last panel of a column."""
+    axes.tick_params(labelbottom=lowest)
+    if lowest:
+        axes.set_xlabel(SPENT[unit], fontsize=9, color=INK)
 
 
 def _label(axes: Axes, lines: Sequence[Line], colour: Mapping[str, str]) -> None:
@@ -180,9 +206,8 @@ def _label(axes: Axes, lines: Sequence[Line], colour: Mapping[str, str]) -> None
     gap = (high - low) * 0.062
     for line, y in zip(ends, spread(wanted, gap, high - gap / 2), strict=True):
         x = line.points[-1][0]
-        name = line.search if len(line.search) <= 22 else line.search[:21] + "…"
         axes.annotate(
-            name,
+            shortened(line.search, LABEL),
             (x, line.points[-1][1]),
             xytext=(right * 1.08, y),
             textcoords="data",
@@ -231,9 +256,9 @@ def _top(block: Sequence[float], gap: float) -> float:
     return _bottom(block, gap) + gap * (len(block) - 1)
 
 
-def _caption(figure: Figure, tables: Tables, prompts: int, seeds: int) -> None:
+def _caption(figure: Figure, tables: Tables, prompts: int, seeds: int, high: float) -> None:
     repeated = "one seed" if seeds == 1 else f"{seeds} seeds"
     said = f"{prompts} prompts x {repeated}. Shaded: 95 % bands over prompts."
     if any(is_steps(entry.search) for entry in tables.entries):
         said += " Dashed: the whole budget spent on denoising steps of a single picture."
-    figure.text(0.06, 0.035, said, fontsize=8.5, color=GREY)
+    figure.text(0.06, 0.15 / high, said, fontsize=8.5, color=GREY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import fsum
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ from noise_search.study.curves import curve_png
 from noise_search.study.diversity import Eye, Vector
 from noise_search.study.files import read_json, write_bytes, write_json, write_lines
 from noise_search.study.folder import candidate_lines, prompt_record, run_facts
-from noise_search.study.gains import sight_lines, sight_records
+from noise_search.study.gains import csv_text, sight_lines, sight_records, told
 from noise_search.study.gallery import Gallery, Lineup
 from noise_search.study.generate import Driven
 from noise_search.study.showing import spent_on
-from noise_search.study.tables import Entry, Tables, Verdict, csv_text, name_of, summary_of
+from noise_search.study.tables import Entry, Tables, Verdict, name_of, summary_of
 from noise_search.study.watch import Watcher
 
 JUDGED_AT_ONCE = 32
@@ -65,8 +65,6 @@ class Exhibit:
         images: where pictures of winners lie, by prompt and entry.
         overhead: what was spent beside the candidates.
         whole: False if it was stopped before its end.
-        diversity: by entry the mean distance of two seeds' winners for one prompt, and what it is
-            told by; empty of a single seed.
         judging: what the evaluators have spent, which is in no budget.
     """
 
@@ -76,7 +74,6 @@ class Exhibit:
     images: Mapping[tuple[Name, Entry], str]
     overhead: Cost
     whole: bool
-    diversity: Mapping[str, Any] = field(default_factory=dict[str, Any])
     judging: Cost = ZERO
 
 
@@ -105,6 +102,8 @@ def conclude(lineup: Lineup, bench: Bench, driven: Driven, out: Path, watch: Wat
         for (prompt, index, entry), outcome in told
     ]
     tables = Tables(verdicts, verifiers, evaluators, bench.pipeline.most_steps, bench.unit)
+    if eye is not None:
+        tables = replace(tables, diversity=_diversity(tables, judged, eye), features=eye.name)
     gallery.write_sheet(_note(tables))
     return Exhibit(
         lineup,
@@ -113,14 +112,13 @@ def conclude(lineup: Lineup, bench: Bench, driven: Driven, out: Path, watch: Wat
         gallery.images,
         driven.overhead + judged.overhead,
         all(outcome.reason != STOPPED for outcome in driven.outcomes),
-        {} if eye is None else _diversity(tables, judged, eye),
         judged.spent,
     )
 
 
-def _diversity(tables: Tables, judged: Judged, eye: Eye) -> dict[str, Any]:
+def _diversity(tables: Tables, judged: Judged, eye: Eye) -> dict[Entry, float]:
     """How far the winners of different seeds are from each other, by entry."""
-    entries: list[dict[str, Any]] = []
+    entries: dict[Entry, float] = {}
     for entry, verdicts in tables.entries.items():
         groups: dict[Name, list[Vector | None]] = defaultdict(list)
         for verdict in verdicts:
@@ -128,8 +126,8 @@ def _diversity(tables: Tables, judged: Judged, eye: Eye) -> dict[str, Any]:
                 groups[verdict.prompt].append(judged.vectors.get(verdict.winner))
         found = [value for g in groups.values() if (value := eye.diversity(g)) is not None]
         if found:
-            entries.append({**entry._asdict(), "mean": fsum(found) / len(found)})
-    return {"features": eye.name, "entries": entries} if entries else {}
+            entries[entry] = fsum(found) / len(found)
+    return entries
 
 
 def judge(
@@ -193,25 +191,26 @@ def _verdict(root: int, entry: Entry, outcome: Outcome, judged: Judged) -> Verdi
 def _note(tables: Tables) -> str:
     """What frames and numbers of the sheet mean."""
     note = f"Number: score of {tables.verifiers[0]}, which guides the searches."
-    if tables.evaluators and tables.is_share(tables.evaluators[0]):
-        held_out = f"the verdict of {tables.evaluators[0]}, which no search sees"
+    named = told(tables)
+    if named and tables.is_share(named[0]):
+        held_out = f"the verdict of {named.pop(0)}, which no search sees"
         note += f" Frame: {held_out}; green is right, red is wrong."
-    return note
+    return note + (" Below: what no search sees either." if named else "")
 
 
 def write_exhibit(out: Path, bench: Bench, exhibit: Exhibit, head: Mapping[str, Any]) -> None:
     """Write all tables; `run.json` comes last, so it tells a whole comparison."""
     tables, lineup = exhibit.tables, exhibit.lineup
     write_lines(out / "candidates.jsonl", candidate_lines(exhibit.candidates, bench.book))
-    write_bytes(out / "curve.csv", csv_text(tables.rows()).encode())
+    write_bytes(out / "curve.csv", csv_text(tables).encode())
     write_bytes(out / "curve.png", curve_png(tables, len(lineup.prompts), lineup.seeds))
     summary = summary_of(tables, len(lineup.prompts), lineup.seeds)
     for said in summary["entries"]:
         entry = Entry(said["search"], said["budget"])
         said["sights"] = sight_records(tables, entry)
         summary["lines"] += sight_lines(tables, entry, name_of(entry))
-    if exhibit.diversity:
-        summary["diversity"] = exhibit.diversity
+    diversity = _diversity_record(tables)
+    summary |= diversity
     if not exhibit.whole:
         stopped = "stopped before its end: unfinished searches count as they stood"
         summary["lines"].insert(0, stopped)
@@ -225,6 +224,7 @@ def write_exhibit(out: Path, bench: Bench, exhibit: Exhibit, head: Mapping[str, 
         "settings": settings,
         **compared,
         **({"judging": exhibit.judging.record()} if exhibit.judging else {}),
+        **diversity,
         "complete": exhibit.whole,
         "verifiers": list(tables.verifiers),
         "evaluators": list(tables.evaluators),
@@ -244,13 +244,23 @@ def read_tables(out: Path) -> Tables | None:
     if not record.get("complete"):
         return None
     verdicts = [Verdict.read({**r, "prompt": r["prompt"]["name"]}) for r in record["results"]]
+    alike = record.get("diversity", {"features": "", "entries": []})
     return Tables(
         verdicts,
         record["verifiers"],
         record["evaluators"],
         record["most_steps"],
         record.get("unit", "nfe"),
+        {Entry(found["search"], found["budget"]): found["mean"] for found in alike["entries"]},
+        alike["features"],
     )
+
+
+def _diversity_record(tables: Tables) -> dict[str, Any]:
+    if not tables.diversity:
+        return {}
+    entries = [{**entry._asdict(), "mean": mean} for entry, mean in tables.diversity.items()]
+    return {"diversity": {"features": tables.features, "entries": entries}}
 
 
 def _result_records(exhibit: Exhibit) -> Iterator[dict[str, Any]]:

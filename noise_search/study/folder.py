@@ -156,10 +156,9 @@ def _first_cell(bench: Bench, result: Result) -> Cell:
 
 
 def _cell(bench: Bench, winner: Winner) -> Cell:
-    verdicts = list(winner.evaluation.values())
-    mark = bool(verdicts[0]) if verdicts and verdicts[0] in (0.0, 1.0) else None
     doubted = ", doubted" if winner.doubted else ""
-    return Cell(still(winner.pixels), f"{bench.score_of(winner.candidate):.4g}{doubted}", mark)
+    score = f"{bench.score_of(winner.candidate):.4g}{doubted}"
+    return Cell.judged(still(winner.pixels), score, winner.evaluation)
 
 
 def run_record(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from noise_search.noise import Name
 from noise_search.study.agreement import Gain, Seen, deviation_within, doubts, ratio
-from noise_search.study.tables import SINGLE, Entry, Tables, Verdict
+from noise_search.study.tables import SINGLE, Entry, Row, Tables, Verdict
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,25 @@ def _seen(tables: Tables, verdict: Verdict) -> Seen:
     return Seen(verdict.scores.get(tables.verifiers[0], float("-inf")), by)
 
 
+def csv_text(tables: Tables) -> str:
+    """The contents of `curve.csv`: a line an entry and metric; what cannot be told is left empty.
+
+    Beside each point of a curve stand, of an evaluator, the ratio of its gain to the verifier's
+    and how many winners it doubts; and the diversity of the entry's winners.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*Row._fields, "ratio", "doubted", "diversity"])
+    seen = {entry: sights(tables, entry) for entry in tables.entries}
+    for row in tables.rows():
+        entry = Entry(row.search, row.budget)
+        sight = seen[entry].get(row.metric)
+        watched = (None, None) if sight is None else (sight.ratio, sight.doubted)
+        cells = [*row, *watched, tables.diversity.get(entry)]
+        writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in cells])
+    return out.getvalue()
+
+
 def sight_records(tables: Tables, entry: Entry) -> dict[str, Any]:
     """The sights of an entry, for a record."""
     return {
@@ -102,7 +123,7 @@ def sight_records(tables: Tables, entry: Entry) -> dict[str, Any]:
 
 
 def sight_lines(tables: Tables, entry: Entry, head: str) -> list[str]:
-    """The sights of an entry in plain sentences.
+    """The sights of an entry in plain sentences, and how alike its winners are.
 
     Args:
         tables: of the comparison.
@@ -116,6 +137,9 @@ def sight_lines(tables: Tables, entry: Entry, head: str) -> list[str]:
             lines.append(f"{head}: {seen} over one sample")
         if sight.doubted:
             lines.append(f"{head}: {name} doubts {sight.doubted} of {sight.winners} winners")
+    if entry in tables.diversity:
+        apart = f"{tables.diversity[entry]:.3g} by {tables.features}"
+        lines.append(f"{head}: mean distance of two seeds' winners {apart}")
     return lines
 
 
@@ -131,3 +155,8 @@ def sight_cells(tables: Tables, name: str) -> dict[tuple[str, str], str]:
             share = "-" if sight.ratio is None else f"{sight.ratio:.2f}"
             cells[entry] = f"{share} ({sight.doubted} of {sight.winners})"
     return cells
+
+
+def diversity_cells(tables: Tables) -> dict[tuple[str, str], str]:
+    """How far the winners of different seeds are from each other, for a table on the terminal."""
+    return {entry: f"{value:.3g}" for entry, value in tables.diversity.items()}

@@ -100,7 +100,7 @@ class Gallery:
             write_drawn(self._out / self.images[place], pixels, record, self._bench.rate)
             if entry in self._columns:
                 score = f"{self._bench.score_of(candidate):.4g}"
-                self._cells[place] = Cell(still(pixels), score, _mark(evaluation))
+                self._cells[place] = Cell.judged(still(pixels), score, evaluation)
 
     def write_sheet(self, note: str) -> None:
         """Winners side by side: a column a search, all at one budget, a row a prompt."""
@@ -124,12 +124,6 @@ class Gallery:
         settings = self._bench.settings.model_copy(update={**own, **search})
         record = recipe_of(replace(self._bench, settings=settings), prompt, candidate)
         return {**record, **({"evaluation": dict(evaluation)} if evaluation else {})}
-
-
-def _mark(evaluation: Mapping[str, float]) -> bool | None:
-    """Right, wrong, or neither, by the evaluator's first score."""
-    value = next(iter(evaluation.values()), None)
-    return bool(value) if value in (0.0, 1.0) else None
 
 
 def file_names(entries: Sequence[Entry]) -> dict[Entry, str]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from noise_search.study.files import write_bytes
+from noise_search.study.tables import shortened
 
 CELL = 160
 MOST_ROWS = 64
 _MARGIN, _LINE = 12, 18
+_SMALL, _LETTERS = 14, 28
 _INK, _PAPER, _BLANK = (25, 25, 30), (250, 250, 248), (225, 225, 222)
 _GOOD, _BAD = (20, 130, 70), (190, 60, 50)
 
@@ -23,13 +25,28 @@ class Cell:
 
     Attributes:
         pixels: (height, width, 3) uint8, or None for a blank cell.
-        caption: a line below it.
+        caption: lines below it.
         mark: True draws a green frame, False a red one, None neither.
     """
 
     pixels: Any | None
     caption: str = ""
     mark: bool | None = None
+
+    @classmethod
+    def judged(cls, pixels: Any, said: str, evaluation: Mapping[str, float]) -> Self:
+        """A picture with what evaluators say of it: a line each, or a frame for right and wrong.
+
+        Args:
+            pixels: of the picture.
+            said: the first line below it.
+            evaluation: scores by evaluator; the first alone can make a frame.
+        """
+        shown = {name: value for name, value in evaluation.items() if not name.endswith(".min")}
+        first = next(iter(shown), None)
+        mark = bool(shown.pop(first)) if first and shown[first] in (0.0, 1.0) else None
+        lines = (f"{shortened(name, _LETTERS - 8)} {value:.4g}" for name, value in shown.items())
+        return cls(pixels, "\n".join([said, *lines]), mark)
 
 
 def write_sheet(
@@ -44,16 +61,19 @@ def write_sheet(
         path: where to.
         columns: a title a column.
         rows: a title and its cells a row; beyond 64 rows the rest is left out.
-        note: a line below everything.
+        note: below everything, in as many lines as it takes.
     """
     from PIL import Image, ImageDraw, ImageFont
 
     kept = rows[:MOST_ROWS]
     title, small = ImageFont.load_default(14), ImageFont.load_default(11)
     wide = CELL + _MARGIN
-    high = CELL + 2 * _LINE + _MARGIN
+    below = max((cell.caption.count("\n") for _, cells in kept for cell in cells), default=0)
+    high = CELL + 2 * _LINE + below * _SMALL + _MARGIN
     foot = 2 * _MARGIN + _LINE + high * len(kept)
-    size = (_MARGIN + wide * len(columns), foot + (_LINE if note else 0))
+    across = _MARGIN + wide * len(columns)
+    notes = list(_wrapped(note, lambda line: small.getlength(line) <= across - 2 * _MARGIN))
+    size = (across, foot + _LINE * len(notes))
     sheet = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(sheet)
     for j, text in enumerate(columns):
@@ -63,8 +83,8 @@ def write_sheet(
         draw.text((_MARGIN, top), _short(text, 26 * len(columns)), _INK, font=small)
         for j, cell in enumerate(cells):
             _draw_cell(sheet, (_MARGIN + j * wide, top + _LINE), cell, small)
-    if note:
-        draw.text((_MARGIN, foot - _MARGIN // 2), note, _INK, font=small)
+    for number, line in enumerate(notes):
+        draw.text((_MARGIN, foot - _MARGIN // 2 + number * _LINE), line, _INK, font=small)
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     write_bytes(path, buffer.getvalue())
@@ -86,7 +106,21 @@ def _draw_cell(sheet: Any, corner: tuple[int, int], cell: Cell, font: Any) -> No
     if cell.mark is not None:
         frame = _GOOD if cell.mark else _BAD
         draw.rectangle((x - 2, y - 2, x + CELL + 1, y + CELL + 1), outline=frame, width=3)
-    draw.text((x, y + CELL + 2), _short(cell.caption, 28), _INK, font=font)
+    for number, line in enumerate(cell.caption.split("\n")):
+        place = (x, y + CELL + 2 + number * _SMALL)
+        draw.text(place, _short(line, _LETTERS), _INK, font=font)
+
+
+def _wrapped(text: str, fits: Callable[[str], bool]) -> Iterator[str]:
+    line = ""
+    for word in text.split():
+        longer = f"{line} {word}".strip()
+        if line and not fits(longer):
+            yield line
+            longer = word
+        line = longer
+    if line:
+        yield line
 
 
 def _short(text: str, length: int) -> str:

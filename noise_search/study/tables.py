@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
@@ -28,7 +26,7 @@ class Entry(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One line of `curve.csv`; `low` and `high` are None where a band cannot be told."""
+    """A point of a curve; `low` and `high` are None where a band cannot be told."""
 
     search: str
     budget: str
@@ -114,6 +112,9 @@ class Tables:
         evaluators: names of the scores held out of them.
         most_steps: stages of the finest schedule the pipeline has.
         unit: what spending is told in: a field of `Cost`.
+        diversity: by entry the mean distance of two seeds' winners for one prompt; empty of a
+            single seed.
+        features: what that is told by.
     """
 
     verdicts: Sequence[Verdict]
@@ -121,6 +122,8 @@ class Tables:
     evaluators: Sequence[str]
     most_steps: int
     unit: str = "nfe"
+    diversity: Mapping[Entry, float] = field(default_factory=dict[Entry, float])
+    features: str = ""
 
     @cached_property
     def metrics(self) -> list[str]:
@@ -214,6 +217,16 @@ def spelt(budget: str) -> str:
     return " + ".join(said) or budget
 
 
+def shortened(name: str, longest: int) -> str:
+    """A name with what does not fit left out of its middle: its end often tells it apart.
+
+    >>> shortened("paths(paths=2,width=4)", 14)
+    'paths(p…dth=4)'
+    """
+    end = (longest - 1) // 2
+    return name if len(name) <= longest else f"{name[: longest - 1 - end]}…{name[-end:]}"
+
+
 def is_steps(search: str) -> bool:
     """Whether this is the baseline that spends everything on denoising steps."""
     return parse(search).name == "steps"
@@ -223,16 +236,6 @@ def _baseline(entries: Mapping[Entry, object]) -> str:
     """Random search if it takes part, the first search otherwise."""
     searches = [entry.search for entry in entries if entry.search != SINGLE]
     return next((s for s in searches if parse(s).name == "random"), searches[0])
-
-
-def csv_text(rows: Sequence[Row]) -> str:
-    """The rows as `curve.csv`; a band that cannot be told is left empty."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(Row._fields)
-    for row in rows:
-        writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row])
-    return out.getvalue()
 
 
 def summary_of(tables: Tables, prompts: int, seeds: int) -> dict[str, Any]:

@@ -50,7 +50,11 @@ def test_the_folder_holds_the_whole_comparison(whole: Comparison) -> None:
     }
     with (whole.out / "curve.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["search", "budget", "spent", "metric", "mean", "low", "high", "n"]
+    head = ["search", "budget", "spent", "metric", "mean", "low", "high", "n"]
+    assert list(rows[0]) == [*head, "ratio", "doubted", "diversity"]
+    assert all(row["diversity"] for row in rows)
+    of_winners = [row for row in rows if row["search"] != SINGLE]
+    assert all((row["metric"] != "reward") == bool(row["doubted"]) for row in of_winners)
     told = {(row["search"], row["budget"], row["metric"]) for row in rows}
     entries = [(SINGLE, "8nfe"), *((s, b) for s in SEARCHES for b in BUDGETS)]
     assert told == {(*e, m) for e in entries for m in ("reward", "reward(slope=0.5+1)")}
