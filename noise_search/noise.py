@@ -235,11 +235,15 @@ TEXT = Medium("text", Tokens, lambda of, seed, _: Revision(of, seed), "tokens_ou
 
 
 class Segment(NamedTuple):
-    """One stretch of a path: go back by `rewind` stages, then on to `until` under `noise`."""
+    """One stretch of a path: go back by `rewind` stages, then on to `until` under `noise`.
+
+    `before` names the path until there.
+    """
 
     noise: Recipe
     rewind: int
     until: int
+    before: Name = ""
 
 
 class Book:
@@ -291,7 +295,7 @@ class Book:
         found: list[Segment] = []
         first = noise
         while isinstance(first, Splice):
-            found.append(Segment(self._recipes[first.tail], first.rewind, until))
+            found.append(Segment(self._recipes[first.tail], first.rewind, until, first.head))
             until, first = first.at, self._recipes[first.head]
         return [Segment(first, 0, until), *reversed(found)]
 

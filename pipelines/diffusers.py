@@ -313,7 +313,7 @@ class DiffusersPipeline(Staged[Tensor]):
             part.kept = {"x": x}
         shown: tuple[NDArray[Any], list[str | None]] | None = None
         try:
-            shown = self._driver.call(part, prompts, batch)
+            shown = self._driver.call(part, prompts, batch, self._beginning(batch, plan))
         except Stop:
             spent = _spent(part, len(rows)) + _beside(part, len(batch))
             return Walk([None] * len(rows), ZERO, spent, stopped=True)
@@ -328,6 +328,14 @@ class DiffusersPipeline(Staged[Tensor]):
         each = self._each(plan, stretch)
         results = self._results(part, shown, len(batch), len(rows), stretch)
         return Walk(results, each, _beside(part, len(batch)), part.stopped)
+
+    def _beginning(self, rows: Sequence[Row[Tensor]], plan: Plan) -> Tensor | None:
+        """The noise that a batch begins with, or began with where the loop goes on to mix it in."""
+        if rows[0].fresh:
+            return torch.stack([row.x for row in rows])
+        if not plan.mixes:
+            return None
+        return torch.stack([self._tensors(plan.noise).tensor(row.origin, 0) for row in rows])
 
     def _decoded(
         self, latents: Sequence[Tensor], plan: Plan, prompts: Sequence[Prompt], decoder: Any

@@ -51,6 +51,7 @@ class Driver:
         self.kind = type(pipe).__name__
         self._embeddings = Embeddings(copies)
         self._answers: Answers = {}
+        self._apart = True
         self.heeds = True
 
     @property
@@ -68,6 +69,21 @@ class Driver:
         Raises:
             UserError: the pipeline cannot be driven.
         """
+        found = self._surveyed(steps, prompt)
+        if isinstance(found, Exception) and self._apart:
+            # Some want a picture for each generator, and are given one of both.
+            self._apart = False
+            again = self._surveyed(steps, prompt)
+            self._apart = isinstance(again, Exception)
+            found = found if self._apart else again
+        if isinstance(found, (TypeError, ValueError, Halt)):
+            raise UserError(f"{self.kind}: {found}") from found
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def _surveyed(self, steps: int, prompt: Prompt) -> tuple[Plan, Solver, int] | Exception:
+        """What a survey has found, or why there is none."""
         problem: Exception = UserError(f"{self.kind} cannot be driven")
         for guess in _GUESSES:
             surveyor = Surveyor(Solver.of(self.pipe), steps)
@@ -87,9 +103,7 @@ class Driver:
             solver = Solver(surveyor.solver.inner)
             solver.began()
             return plan, solver, surveyor.beside
-        if isinstance(problem, (TypeError, ValueError, Halt)):
-            raise UserError(f"{self.kind}: {problem}") from problem
-        raise problem
+        return problem
 
     def _look(self, surveyor: Surveyor, prompt: Prompt, guess: int) -> None:
         """Make the surveying call."""
@@ -105,7 +119,11 @@ class Driver:
             self.pipe.maybe_free_model_hooks()
 
     def call(
-        self, part: Slice, prompts: Sequence[Prompt], rows: Sequence[Row[Tensor]] = ()
+        self,
+        part: Slice,
+        prompts: Sequence[Prompt],
+        rows: Sequence[Row[Tensor]] = (),
+        noise: Tensor | None = None,
     ) -> tuple[NDArray[Any], list[str | None]] | None:
         """Call the pipeline over a slice; its pictures, unless it ends before them.
 
@@ -113,6 +131,7 @@ class Driver:
             part: the slice.
             prompts: of the batch.
             rows: of the batch; none where latents are only to be shown.
+            noise: that the batch begins with, or began with where the loop goes on to mix it in.
 
         Returns:
             (rows, [frames,] height, width, 3) in [0, 1] and what is broken in each, or None.
@@ -120,9 +139,7 @@ class Driver:
         Raises:
             Stop: the user ends the run before the slice is walked.
         """
-        begins = bool(rows) and part.wanted.begin == 0
-        noise = torch.stack([row.x for row in rows]) if begins and rows[0].fresh else None
-        entering = begins and noise is None
+        entering = bool(rows) and part.wanted.begin == 0 and not rows[0].fresh
 
         def prepared(found: Any) -> Any:
             if not entering:
@@ -198,12 +215,13 @@ class Driver:
 
     def _given(self, prompts: Sequence[Prompt], steps: int, output: str = "np") -> dict[str, Any]:
         """The keywords of a call. What else it draws is the same for all rows and in all calls."""
+        generators = [torch.Generator("cpu").manual_seed(0) for _ in prompts]
         return {
             **{k: _for_each(k, v, prompts) for k, v in self.arguments.items() if k != CALLBACK},
             **self._steering(),
             **arguments_of(self.pipe, prompts),
             "num_inference_steps": steps,
-            "generator": [torch.Generator("cpu").manual_seed(0) for _ in prompts],
+            "generator": generators if self._apart else generators[0],
             "output_type": output,
             "return_dict": False,
         }

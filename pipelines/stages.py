@@ -45,6 +45,7 @@ class Row(Generic[A]):
         memory: what the solver remembers of the path so far.
         fresh: whether it begins with its initial noise.
         seen: x0-predictions of stages before it that its path carries, by stage.
+        origin: the path whose array of step 0 is the noise that this one began with.
     """
 
     prompt: Prompt
@@ -53,6 +54,7 @@ class Row(Generic[A]):
     memory: State = field(default_factory=dict[str, Any])
     fresh: bool = True
     seen: Mapping[int, A] = field(default_factory=dict[int, A])
+    origin: Name = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,14 +309,15 @@ class Staged(ABC, Generic[A]):
         x = cast("A", state["x"])
         if not back:
             rest = {key: value for key, value in state.items() if key != "x"}
-            return Row(prompt, x, noise, rest, fresh=False, seen=seen)
+            return Row(prompt, x, noise, rest, fresh=False, seen=seen, origin=path)
         levels = self._levels(stretch.steps)
         now, then = levels[stage], levels[stretch.begin]
         if stretch.begin == 0 and then.a == 0.0:  # pure noise: nothing of the parent is left
             return Row(prompt, self._noise(noise.name, 0), noise)
         given = self._noise(noise.name, -stretch.begin, going_back=True)
         x = renoise(cast("Any", self._wide(x)), now, then, cast("Any", given))
-        return Row(prompt, cast("A", x), noise, fresh=False, seen=seen)
+        origin = path if stretch.begin else noise.name
+        return Row(prompt, cast("A", x), noise, fresh=False, seen=seen, origin=origin)
 
     def _noise(self, name: Name, step: int, going_back: bool = False) -> A:
         """The array of a recipe at a step; `going_back` to the beginning has step 0 as well."""
@@ -374,8 +377,8 @@ class Staged(ABC, Generic[A]):
                     candidate.steps, begin, until, ahead, seen, negative, carried=known
                 )
                 state = None if before is None else before.state
-                before_it = path[depth - 1].noise.name if depth else ""
-                row = self._row(prompt, path[depth].noise, stretch, stage, state, before_it)
+                segment = path[depth]
+                row = self._row(prompt, segment.noise, stretch, stage, state, segment.before)
                 lanes[stretch].append((candidate.name, row))
             for stretch, named in lanes.items():
                 for part in _parts(named, self.width):

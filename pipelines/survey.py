@@ -54,6 +54,7 @@ class Plan:
         copies: how often the loop holds each sample.
         dtype: of the sample.
         enters: whether a sample can be put into the beginning by way of `prepare_latents`.
+        mixes: whether the loop changes samples between its steps, as where a part is painted.
         proof: what the scheduler's numbers mean.
     """
 
@@ -66,6 +67,7 @@ class Plan:
     copies: int
     dtype: torch.dtype
     enters: bool
+    mixes: bool
     proof: Proof
 
     def at(self, stage: int) -> int:
@@ -110,11 +112,13 @@ class Surveyor:
         self._first: Tensor | None = None
         self._given = 0
         self._honest = True
+        self._handed: Tensor | None = None
+        self._mixes = False
 
     def begin(self) -> None:
         """The pipeline has set its timesteps; it may do so more than once."""
         self.solver.began()
-        self._times, self._rows = [], []
+        self._times, self._rows, self._handed = [], [], None
 
     def draw(self, shape: Sequence[int], *_: Any, dtype: Any = None, **others: Any) -> Tensor:
         """Draw for the pipeline, from a generator of its own."""
@@ -138,6 +142,8 @@ class Surveyor:
         sample = given["sample"]
         if self._first is None:
             self._first = sample.detach().clone()
+        self._mixes |= self._handed is not None and not torch.equal(self._handed, sample)
+        self._handed = sample.clone()
         out = given["model_output"]
         # A guidance that is rescaled to a norm makes NaN of zeros.
         self._honest &= bool(((out == 0) | out.isnan()).all())
@@ -182,6 +188,7 @@ class Surveyor:
             copies,
             first.dtype,
             enters,
+            self._mixes,
             proof,
         )
 

@@ -43,7 +43,7 @@ def encoding_alike(vae: Any) -> Iterator[None]:
 
 def _sampling(sample: Callable[..., Any], rows: int) -> Callable[..., Any]:
     def sampled(generator: Any = None) -> Any:
-        if generator is None:
+        if not isinstance(generator, list):
             generator = [torch.Generator("cpu").manual_seed(0) for _ in range(rows)]
         return sample(generator)
 

@@ -150,7 +150,7 @@ class TextPipeline:
         """One path from its beginning, segment by segment."""
         text = Text()
         segments = self.book.segments(path, stage)
-        for i, (noise, rewind, until) in enumerate(segments):
+        for i, (noise, rewind, until, _) in enumerate(segments):
             kept = text.until(len(text.steps) - rewind) if i else text
             lookahead = ahead if i == len(segments) - 1 else 0
             [(text, seen)] = self._write([_Path(context, kept, noise, until, lookahead, steps)])

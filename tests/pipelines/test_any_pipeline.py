@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ import torch
 
 from noise_search.ask import Prompt
 from noise_search.errors import Stop, UserError
-from noise_search.moves import Continue, Start
+from noise_search.moves import Continue, Move, Start
 from noise_search.noise import Book, Gaussian
 from noise_search.pipelines.diffusers import DiffusersPipeline
+from noise_search.pipelines.states import States
 from tests.pipelines.playing import Made, Player
 from tests.pipelines.zoo import KINDS, Kind, load
 from tests.pipelines.zoo.calling import networks
@@ -174,6 +176,28 @@ def test_whoever_goes_on_from_a_random_step_draws_its_noise(
         moves = [Continue(half.candidate, Gaussian(seed), until=cut + 1) for seed in (5, 6)]
         one, other = (latents(play, made) for made in play.play(moves, text))
         assert (one - other).norm() > 1e-3 * one.norm()
+
+
+@pytest.mark.parametrize("rewind", [0, 3])
+def test_noise_that_the_loop_mixes_in_again_is_that_which_the_path_began_with(
+    rewind: int, loaded: Callable[[Kind], Any]
+) -> None:
+    """What is not painted is noised anew at each step, by one noise wherever a path is cut."""
+    kind = KINDS["sd15-inpaint"]
+    play, text = player(loaded(kind), kind), prompts(kind)
+    begins: list[Move] = [Start(Gaussian(1)), Start(Gaussian(2))]
+    if rewind:
+        begins = [Continue(m.candidate, Gaussian(9), rewind=rewind) for m in begun(play, kind)]
+    whole = play.play(begins, text)
+    halves = play.play([replace(move, until=2) for move in begins], text)
+    again: list[Move] = [
+        Continue(half.candidate, Gaussian(9 if rewind else i + 1)) for i, half in enumerate(halves)
+    ]
+    for lost in (False, True):  # latents that are gone are made again from their path
+        if lost:
+            play.pipeline.states = States()  # type: ignore[attr-defined]
+        for made, once in zip(play.play(again, text), whole, strict=True):
+            assert np.abs(made.pixels.astype(int) - once.pixels).max() <= 1
 
 
 @few

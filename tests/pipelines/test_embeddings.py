@@ -26,6 +26,7 @@ class Encoder:
         guided: bool = True,
         negative_prompt: list[str] | None = None,
         prompt_embeds: Tensor | None = None,
+        template: dict[str, Any] | None = None,
     ) -> tuple[Any, ...]:
         self.asked.append(prompt)
         lengths = torch.tensor([[float(len(text)), float(len(prompt))] for text in prompt])
@@ -84,6 +85,15 @@ def test_what_cannot_share_a_batch_is_told_and_other_arguments_are_left_alone() 
     encode = Embeddings(COPIES).remembering(encoder.encode_prompt)
     encode(["a"], prompt_embeds=torch.zeros(1))
     assert encoder.asked[-1] == ["a"]
+
+
+def test_arguments_that_hold_several_plain_values_are_told_apart() -> None:
+    encoder = Encoder()
+    encode = Embeddings(COPIES).remembering(encoder.encode_prompt)
+    for template in ({"text": "{}", "layers": [1, 2]}, {"text": "{}", "layers": [1, 3]}):
+        for _ in range(2):
+            encode(["aa"], template=template)
+    assert encoder.asked == [["aa"] * COPIES] * 2
 
 
 def test_the_oldest_are_let_go() -> None:

@@ -71,6 +71,17 @@ def test_a_small_preview_changes_nothing_but_the_picture(
     assert pipe.vae is decoder
 
 
+@pytest.mark.nightly
+def test_a_decoder_of_another_name_is_stood_for_and_counted(tmp_path: Path) -> None:
+    kind = KINDS["kandinsky3"]
+    play = player(load(kind, tmp_path), kind, "half")
+    less, whole = (play.play([Start(Gaussian(1), until=n)], [PROMPT])[0] for n in (2, 4))
+    assert less.cost == Cost(2, 4, previews=1)
+    assert np.shape(less.pixels) == (32, 32, 3)
+    assert whole.cost == Cost(4, 8, decodes=1)
+    assert np.shape(whole.pixels) == (64, 64, 3)
+
+
 def test_a_small_preview_looks_like_the_large_one(tmp_path: Path) -> None:
     """A decoder of a constant picture shows the same at any size."""
     kind = KINDS["sd15"]

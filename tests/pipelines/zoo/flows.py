@@ -27,11 +27,11 @@ def shifting() -> Any:
     return flow(shift=3.0, use_dynamic_shifting=True)
 
 
-def sd3() -> Any:
-    """SD3: two CLIP encoders of 16 beside one T5 of 32, all read by one transformer."""
+def sd3_parts() -> dict[str, Any]:
+    """Components of SD3: CLIP encoders of 16 beside a T5 of 32, all read by one transformer."""
     first, second, third = clip_tokenizer(), clip_tokenizer(pad="!"), t5_tokenizer()
-    return library.StableDiffusion3Pipeline(
-        transformer=build(
+    return {
+        "transformer": build(
             lambda: library.SD3Transformer2DModel(
                 sample_size=8,
                 patch_size=2,
@@ -46,14 +46,36 @@ def sd3() -> Any:
                 pos_embed_max_size=16,
             )
         ),
-        scheduler=flow(shift=3.0),
-        vae=deep_vae(scaling=1.5305, shift=0.0609),
-        text_encoder=clip_text(first, projected=True),
-        tokenizer=first,
-        text_encoder_2=clip_text(second, projected=True, seed=4),
-        tokenizer_2=second,
-        text_encoder_3=t5(third, width=32),
-        tokenizer_3=third,
+        "scheduler": flow(shift=3.0),
+        "vae": deep_vae(scaling=1.5305, shift=0.0609),
+        "text_encoder": clip_text(first, projected=True),
+        "tokenizer": first,
+        "text_encoder_2": clip_text(second, projected=True, seed=4),
+        "tokenizer_2": second,
+        "text_encoder_3": t5(third, width=32),
+        "tokenizer_3": third,
+    }
+
+
+def sd3() -> Any:
+    return library.StableDiffusion3Pipeline(**sd3_parts())
+
+
+def flux_transformer(seen: int = 64) -> Any:
+    return build(
+        lambda: library.FluxTransformer2DModel(
+            patch_size=1,
+            in_channels=seen,
+            out_channels=64,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=16,
+            pooled_projection_dim=16,
+            guidance_embeds=True,
+            axes_dims_rope=(4, 6, 6),
+        )
     )
 
 
@@ -61,20 +83,7 @@ def flux_parts() -> dict[str, Any]:
     """Components of FLUX.1-dev: guidance is embedded, latents are packed two by two."""
     first, second = clip_tokenizer(), t5_tokenizer()
     return {
-        "transformer": build(
-            lambda: library.FluxTransformer2DModel(
-                patch_size=1,
-                in_channels=64,
-                num_layers=1,
-                num_single_layers=1,
-                attention_head_dim=16,
-                num_attention_heads=2,
-                joint_attention_dim=16,
-                pooled_projection_dim=16,
-                guidance_embeds=True,
-                axes_dims_rope=(4, 6, 6),
-            )
-        ),
+        "transformer": flux_transformer(),
         "scheduler": shifting(),
         "vae": deep_vae(scaling=0.3611, shift=0.1159),
         "text_encoder": clip_text(first),

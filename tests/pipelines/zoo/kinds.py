@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from tests.pipelines.zoo.dits import DITS
+from tests.pipelines.zoo.edits import EDITS
 from tests.pipelines.zoo.flows import FLOWS
 from tests.pipelines.zoo.kind import Kind
 from tests.pipelines.zoo.readers import READERS
 from tests.pipelines.zoo.unets import UNETS
 from tests.pipelines.zoo.videos import VIDEOS
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (*UNETS, *FLOWS, *DITS, *READERS, *VIDEOS)}
+KINDS: dict[str, Kind] = {
+    kind.name: kind for kind in (*UNETS, *FLOWS, *DITS, *READERS, *EDITS, *VIDEOS)
+}

@@ -24,7 +24,7 @@ def wan_vae() -> Any:
     )
 
 
-def ltx_vae() -> Any:
+def ltx_vae(**more: Any) -> Any:
     """LTX's, whose decoder is told a time: (3, 4f + 1, 8h, 8w) to (8, f + 1, h, w)."""
     scaled = (True, True, False, False)
     vae = build(
@@ -40,6 +40,7 @@ def ltx_vae() -> Any:
             patch_size=2,
             encoder_causal=True,
             decoder_causal=False,
+            **more,
         ),
         seed=3,
     )
