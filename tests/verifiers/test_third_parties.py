@@ -63,6 +63,15 @@ def test_it_guides_a_search_and_joins_others(call: Call) -> None:
     assert '"warmth"' in best.out
 
 
+def test_it_works_from_yaml_where_a_wrong_name_gets_the_nearest(call: Call, here: Path) -> None:
+    text = "model: shapes\nprompt: a red circle\nbudget: 16nfe\nout: run\nverifier: {}\n"
+    for spec, code in (("warmth(blue=0.5)", 0), ("warmt", 2)):
+        (here / "run.yaml").write_text(text.format(spec))
+        said = call("generate", "--config", "run.yaml", "-q")
+        assert said.code == code
+    assert "did you mean 'warmth'?" in said.err
+
+
 def test_it_is_listed(call: Call) -> None:
     said = call("list", "verifiers")
     assert "How much more red than blue there is: `warmth`" in said.out
