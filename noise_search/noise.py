@@ -237,7 +237,11 @@ TEXT = Medium("text", Tokens, lambda of, seed, _: Revision(of, seed), "tokens_ou
 class Segment(NamedTuple):
     """One stretch of a path: go back by `rewind` stages, then on to `until` under `noise`.
 
-    `before` names the path until there.
+    Attributes:
+        noise: what it is walked under.
+        rewind: stages that it goes back first.
+        until: the stage it leads to.
+        before: name of the path that it goes on from; empty at the beginning.
     """
 
     noise: Recipe

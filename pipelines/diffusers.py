@@ -115,7 +115,7 @@ class DiffusersPipeline(Staged[Tensor]):
         """Arrays of the initial noise's shape, in double precision on the CPU."""
         return self._tensors(next(iter(self._plans.values())).noise)
 
-    @cached_property
+    @property
     def stochastic(self) -> bool:
         """Whether a transition between stages draws noise: by eta, or by the scheduler itself."""
         return self.eta > 0.0 or self._native

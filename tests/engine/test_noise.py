@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from noise_search.noise import Book, Gaussian, Neighbor, Recipe, Splice, Tensors
+from noise_search.noise import Book, Gaussian, Neighbor, Recipe, Segment, Splice, Tensors
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -114,8 +114,9 @@ def test_the_segments_of_a_path_lead_from_nothing_to_its_stage() -> None:
     first = Splice(a.name, b.name, 4, 2)
     second = Splice(first.name, c.name, 5, 1)
     book = Book([a, b, c, first, second])
-    assert book.segments(second, 8) == [(a, 0, 4), (b, 2, 5), (c, 1, 8)]
-    assert book.segments(a, 3) == [(a, 0, 3)]
+    parts = [Segment(a, 0, 4), Segment(b, 2, 5, a.name), Segment(c, 1, 8, first.name)]
+    assert book.segments(second, 8) == parts
+    assert book.segments(a, 3) == [Segment(a, 0, 3)]
 
 
 def test_names_differ_wherever_content_differs() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import guiders
-from diffusers.hooks import LayerSkipConfig
+from diffusers.hooks.layer_skip import LayerSkipConfig
 
 from noise_search.moves import Continue, Start
 from noise_search.noise import Gaussian
