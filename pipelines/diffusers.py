@@ -23,29 +23,31 @@ from noise_search.noise import Book, Name, Tensors
 from noise_search.pipelines.arguments import recorded
 from noise_search.pipelines.caches import check_cache
 from noise_search.pipelines.calls import check_call, denoisers, labelled
+from noise_search.pipelines.decoding import Decoding, Shown
 from noise_search.pipelines.driver import Driver
 from noise_search.pipelines.embeddings import Apart
 from noise_search.pipelines.fingerprint import fingerprint
 from noise_search.pipelines.offloaded import weights_of
 from noise_search.pipelines.previews import decoder_of
+from noise_search.pipelines.results import beside, noted_at, results, spent
 from noise_search.pipelines.rows import alike, as_bytes, by_prompt, copied, like, problem_of
 from noise_search.pipelines.schedules import draws_noise
 from noise_search.pipelines.signatures import decoder_name, signature_of
 from noise_search.pipelines.slices import Slice, Wanted, left
 from noise_search.pipelines.solvers import MEMORY, Draws, Solver, joined, rows_of
-from noise_search.pipelines.stages import Picture, Row, Staged, Stretch, Walk, Walked
-from noise_search.pipelines.standins import in_place
+from noise_search.pipelines.stages import Staged
 from noise_search.pipelines.states import Framework, State, States
+from noise_search.pipelines.stretches import Stretch
 from noise_search.pipelines.survey import ROWS, Plan
 from noise_search.pipelines.switches import switches
+from noise_search.pipelines.walks import Picture, Row, Walk, Walked
 from noise_search.samplers.path import Level
 
 __all__ = ["DiffusersPipeline"]
 
 T = TypeVar("T")
 _NOISE_BYTES = 16 << 20
-_SCHEDULES = ("sigmas", "timesteps")
-"""Arguments that name each step of a schedule."""
+_SCHEDULES = ("sigmas", "timesteps")  # arguments that name each step of a schedule
 
 
 class DiffusersPipeline(Staged[Tensor]):
@@ -108,7 +110,7 @@ class DiffusersPipeline(Staged[Tensor]):
         self._solvers: dict[int, Solver] = {}
         self._arrays: dict[tuple[int, ...], Tensors[Tensor]] = {}
         self._owed = ZERO
-        self._decodes = width
+        self._decoding = Decoding(self._driver, width)
 
     @property
     def tensors(self) -> Tensors[Tensor]:
@@ -294,9 +296,9 @@ class DiffusersPipeline(Staged[Tensor]):
         first, kept, end = plan.span(stretch.begin, stretch.until, stretch.ahead, stretch.shown)
         batch = self._padded(list(rows))
         cheap = None if stretch.finishes else self._decoder
-        inline = stretch.shown and self._decodes >= len(batch) and cheap is None
+        inline = stretch.shown and self._decoding.width >= len(batch) and cheap is None
         given = (first, kept, end, inline, stretch.finishes, self.eta, self.stochastic)
-        wanted = Wanted(*given, noted=frozenset(_noted(plan, stretch).values()))
+        wanted = Wanted(*given, noted=frozenset(noted_at(plan, stretch).values()))
         x, memory = self._batch(batch, plan)
 
         def noise(index: int, sample: Tensor) -> Draws:
@@ -311,23 +313,24 @@ class DiffusersPipeline(Staged[Tensor]):
         prompts = [row.prompt for row in batch]
         if first == end and stretch.finishes:
             part.kept = {"x": x}
-        shown: tuple[NDArray[Any], list[str | None]] | None = None
+        shown: Shown | None = None
         try:
             shown = self._driver.call(part, prompts, batch, self._beginning(batch, plan))
         except Stop:
-            spent = _spent(part, len(rows)) + _beside(part, len(batch))
-            return Walk([None] * len(rows), ZERO, spent, stopped=True)
+            lost = spent(part, len(rows)) + beside(part, len(batch))
+            return Walk([None] * len(rows), ZERO, lost, stopped=True)
         except Exception as error:
             if not out_of_memory(error):
                 raise
             if not (part.kept and part.index >= end and stretch.shown):
-                raise _Full(_spent(part, len(rows))) from None
-            self._decodes = max(1, (min(self._decodes, len(batch)) + 1) // 2)
+                raise _Full(spent(part, len(rows))) from None
+            self._decoding.halve(len(batch))
         if stretch.shown and shown is None:
-            shown = self._decoded(rows_of(part.seen, len(batch)), plan, prompts, cheap)
+            latents = rows_of(part.seen, len(batch))
+            shown = self._decoding.show_all(latents, plan, prompts, cheap)
         each = self._each(plan, stretch)
-        results = self._results(part, shown, len(batch), len(rows), stretch)
-        return Walk(results, each, _beside(part, len(batch)), part.stopped)
+        found = results(part, shown, len(batch), len(rows), stretch)
+        return Walk(found, each, beside(part, len(batch)), part.stopped)
 
     def _beginning(self, rows: Sequence[Row[Tensor]], plan: Plan) -> Tensor | None:
         """The noise that a batch begins with, or began with where the loop goes on to mix it in."""
@@ -336,31 +339,6 @@ class DiffusersPipeline(Staged[Tensor]):
         if not plan.mixes:
             return None
         return torch.stack([self._tensors(plan.noise).tensor(row.origin, 0) for row in rows])
-
-    def _decoded(
-        self, latents: Sequence[Tensor], plan: Plan, prompts: Sequence[Prompt], decoder: Any
-    ) -> tuple[NDArray[Any], list[str | None]]:
-        """The pictures of latents, as many at a time as there is memory to decode."""
-        count = len(latents)
-        pictures: list[NDArray[Any]] = []
-        problems: list[str | None] = []
-        while len(pictures) < count:
-            now = slice(len(pictures), len(pictures) + self._decodes)
-            x = joined(latents[now], plan.copies)
-            try:
-                found = self._show(x, plan, prompts[now], decoder)
-            except Exception as error:
-                if not out_of_memory(error):
-                    raise
-                if self._decodes > 1:
-                    self._decodes //= 2
-                    continue
-                found = np.zeros((1, 1, 1, 3)), ["out of memory while decoding"]
-            pictures += list(found[0])
-            problems += found[1]
-        shape = next((p.shape for p, q in zip(pictures, problems, strict=True) if not q), (1, 1, 3))
-        same = [p if p.shape == shape else np.zeros(shape) for p in pictures]
-        return np.stack(same), problems
 
     def _previews(
         self, x0: Sequence[Tensor], rows: Sequence[Row[Tensor]], steps: int
@@ -372,7 +350,7 @@ class DiffusersPipeline(Staged[Tensor]):
             latents = [copied(x0[i], plan).to(self._driver.device) for i in self._padded(part)]
             prompts = [rows[i].prompt for i in self._padded(part)]
             try:
-                pictures, problems = self._decoded(latents, plan, prompts, self._decoder)
+                pictures, problems = self._decoding.show_all(latents, plan, prompts, self._decoder)
             except Apart:
                 waiting += by_prompt(rows, part)
                 continue
@@ -380,56 +358,6 @@ class DiffusersPipeline(Staged[Tensor]):
                 problem = said or problem_of(picture, finished=False)
                 found[i] = (None if problem else as_bytes(picture), problem)
         return [found[i] for i in range(len(rows))]
-
-    def _show(
-        self, x: Tensor, plan: Plan, prompts: Sequence[Prompt], decoder: Any = None
-    ) -> tuple[NDArray[Any], list[str | None]]:
-        """The pipeline's own last part, on latents; another decoder may stand for its own."""
-        last = len(plan.loop.times)
-        wanted = Wanted(last, last, last, True, True)
-        part = Slice(Solver.of(self.pipe), plan, wanted, x, {}, lambda _, x: lambda _: x)
-        name = decoder_name(self.pipe)
-        with in_place(self.pipe, **({} if decoder is None or name is None else {name: decoder})):
-            shown = self._driver.call(part, prompts)
-        if shown is None:
-            raise RuntimeError("the pipeline has returned no picture")
-        return shown
-
-    def _results(
-        self,
-        part: Slice,
-        shown: tuple[NDArray[Any], list[str | None]] | None,
-        width: int,
-        count: int,
-        stretch: Stretch,
-    ) -> list[Walked]:
-        """Each row's state, pixels and what is broken in it."""
-        whole = {k: v.detach().cpu() for k, v in part.kept.items()}
-        rows = {k: [v] * width if k == MEMORY else rows_of(v, width) for k, v in whole.items()}
-        seen = rows_of(part.seen.detach().cpu(), width)
-        noted = {s: i for s, i in _noted(part.plan, stretch).items() if i in part.noted}
-        x0 = {stage: rows_of(part.noted[i].cpu(), width) for stage, i in noted.items()}
-        found: list[Walked] = []
-        for i in range(count):
-            # Copies, so that a batch is not held by one of its rows; files want them contiguous.
-            state = {
-                k: values[i].clone(memory_format=torch.contiguous_format)
-                for k, values in rows.items()
-            }
-            checked = [v for k, v in state.items() if k != MEMORY]
-            checked += [seen[i]] if shown is not None else []
-            sound = all(bool(v.isfinite().all()) for v in checked if v.is_floating_point())
-            problem = None if sound else "latents are not finite"
-            pixels = None
-            if shown is not None:
-                problem = problem or shown[1][i] or problem_of(shown[0][i], stretch.finishes)
-                pixels = None if problem else as_bytes(shown[0][i])
-            own = {
-                stage: values[i].clone(memory_format=torch.contiguous_format)
-                for stage, values in x0.items()
-            }
-            found.append(Walked(state, pixels, problem, seen=own))
-        return found
 
     def _padded(self, items: Sequence[T]) -> list[T]:
         short = 0 if self.fast else self.width - len(items)
@@ -451,7 +379,7 @@ class DiffusersPipeline(Staged[Tensor]):
     def _picture(self, x: Tensor, prompt: Prompt, steps: int) -> tuple[NDArray[np.uint8], Cost]:
         plan = self._plan(steps, prompt)
         latents = joined(self._padded([x.to(plan.dtype)]), plan.copies).to(self._driver.device)
-        pictures, _ = self._show(latents, plan, self._padded([prompt]))
+        pictures, _ = self._decoding.show(latents, plan, self._padded([prompt]))
         return as_bytes(pictures[0]), Cost(decodes=int(self.decoder))
 
 
@@ -461,26 +389,6 @@ class _Full(Exception):  # noqa: N818 - told to the loop above it alone
     def __init__(self, spent: Cost) -> None:
         super().__init__("out of memory")
         self.spent = spent
-
-
-def _beside(part: Slice, rows: int) -> Cost:
-    """What a batch has cost only to learn what the denoiser's answer looks like."""
-    return Cost(rows if part.beside else 0, part.beside)
-
-
-def _spent(part: Slice, rows: int) -> Cost:
-    """What rows have cost that did not come to the end of their slice."""
-    made = range(part.wanted.begin, max(part.wanted.begin, part.index))
-    return Cost(len(made), sum(part.plan.rows[i] for i in made)) * rows
-
-
-def _noted(plan: Plan, stretch: Stretch) -> dict[int, int]:
-    """The loop's steps that make the x0-predictions of the stages on the way, by stage.
-
-    Where the loop makes fewer steps than there are stages, it may be the first one of the way.
-    """
-    first, on_the_way = plan.at(stretch.begin), [s for s in stretch.noted if s > stretch.begin]
-    return {stage: max(first, plan.at(stage) - 1) for stage in on_the_way}
 
 
 def _told(device: torch.device) -> str:

@@ -21,10 +21,10 @@ from noise_search.pipelines.draws import Draw, drawing, invoked, unstirred
 from noise_search.pipelines.embeddings import Apart, Embeddings
 from noise_search.pipelines.slices import Slice
 from noise_search.pipelines.solvers import Solver
-from noise_search.pipelines.stages import Row
 from noise_search.pipelines.standins import Answers, Denoiser, Halt, Scheduler, Walker, in_place
 from noise_search.pipelines.survey import ROWS, Plan, Surveyor
 from noise_search.pipelines.vaes import encoding_alike
+from noise_search.pipelines.walks import Row
 
 __all__ = ["Driver"]
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from noise_search.health import image_problem
 from noise_search.pipelines.solvers import MEMORY, joined
-from noise_search.pipelines.stages import Row
 from noise_search.pipelines.survey import Plan
+from noise_search.pipelines.walks import Row
 
 __all__ = ["alike", "as_bytes", "by_prompt", "copied", "like", "problem_of"]
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
+from dataclasses import replace
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from noise_search.ask import Ask, Prompt
 from noise_search.budget import ZERO, Cost
@@ -21,81 +21,24 @@ from noise_search.errors import UserError
 from noise_search.noise import LATENTS, Array, Book, Name, Recipe, Tensors
 from noise_search.pipelines.states import Framework, State, States
 from noise_search.pipelines.stretches import Stretch, price
+from noise_search.pipelines.walks import (
+    SEEN,
+    Picture,
+    Row,
+    Walk,
+    Walked,
+    carried_to,
+    carrying,
+    seen_of,
+)
 from noise_search.problem import CutShort, Played
 from noise_search.samplers.path import Level
 from noise_search.samplers.stochastic import renoise
 
-__all__ = ["Picture", "Row", "Staged", "Stretch", "Walk", "Walked", "price"]
-
-SEEN = "seen."
-"""How the parts of a state begin that are x0-predictions on its path: the stage follows."""
+__all__ = ["Staged"]
 
 A = TypeVar("A", bound=Array)
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Row(Generic[A]):
-    """One row of a batch: the sample at the stage it begins from, and the noise to go on with.
-
-    Attributes:
-        prompt: what it is for.
-        x: the sample; the initial noise where it begins with nothing else.
-        noise: of the steps to take.
-        memory: what the solver remembers of the path so far.
-        fresh: whether it begins with its initial noise.
-        seen: x0-predictions of stages before it that its path carries, by stage.
-        origin: the path whose array of step 0 is the noise that this one began with.
-    """
-
-    prompt: Prompt
-    x: A
-    noise: Recipe
-    memory: State = field(default_factory=dict[str, Any])
-    fresh: bool = True
-    seen: Mapping[int, A] = field(default_factory=dict[int, A])
-    origin: Name = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Walked:
-    """Where a row got: its state, what it looks like if asked for, and what is broken in it.
-
-    Attributes:
-        earlier: what it looked like at an earlier stage, if that was asked for.
-        seen: x0-predictions on the way, by stage: those that the stretch notes.
-    """
-
-    state: State
-    pixels: object | None
-    problem: str | None
-    earlier: object | None = None
-    seen: Mapping[int, Any] = field(default_factory=dict[int, Any])
-
-
-@dataclass(frozen=True, slots=True)
-class Walk:
-    """What became of a batch.
-
-    Attributes:
-        rows: None where the user has ended the run before the row came to its end.
-        each: the cost of each of the others.
-        overhead: what was spent beside them.
-        stopped: the user ends the run.
-    """
-
-    rows: Sequence[Walked | None]
-    each: Cost
-    overhead: Cost = ZERO
-    stopped: bool = False
-
-
-class Picture(NamedTuple, Generic[A]):
-    """A candidate shown again: pixels, latents as the sampler holds them, and what it has cost."""
-
-    pixels: Any
-    latents: A
-    overhead: Cost
 
 
 class Staged(ABC, Generic[A]):
@@ -164,7 +107,7 @@ class Staged(ABC, Generic[A]):
         for part in _parts(asks, self.width):
             parents = {a.parent.name: (a.parent, a.prompt) for a in part if a.parent is not None}
             try:
-                states, cost = self._states(parents, _carried_to(Stretch.of(part[0])))
+                states, cost = self._states(parents, carried_to(Stretch.of(part[0])))
                 overhead += cost
                 found, more = self._play(part, states)
             except CutShort as cut:
@@ -256,7 +199,7 @@ class Staged(ABC, Generic[A]):
             for a in sound
         ]
         walk = self._walk(rows, stretch) if rows else Walk([], ZERO)
-        found = self._compared(rows, _carrying(rows, walk.rows, stretch), stretch)
+        found = self._compared(rows, carrying(rows, walk.rows, stretch), stretch)
         results = dict(zip((ask.name for ask in sound), found, strict=True))
         self.states.put({n: w.state for n, w in results.items() if w and w.problem is None})
         played = [_played(results[a.name], walk.each) if a.name in results else _GONE for a in asks]
@@ -301,7 +244,7 @@ class Staged(ABC, Generic[A]):
         self._prepare(stretch.steps, prompt)
         if state is None:
             return Row(prompt, self._noise(noise.name, 0), noise)
-        seen = {s: x0 for s, x0 in _seen(state).items() if s <= stretch.begin}
+        seen = {s: x0 for s, x0 in seen_of(state).items() if s <= stretch.begin}
         state = {key: value for key, value in state.items() if not key.startswith(SEEN)}
         back = stretch.begin < stage
         if "out" in state:
@@ -384,7 +327,7 @@ class Staged(ABC, Generic[A]):
                 for part in _parts(named, self.width):
                     names, rows = zip(*part, strict=True)
                     walk = self._walk(rows, stretch)
-                    whole = _carrying(rows, walk.rows, stretch)
+                    whole = carrying(rows, walk.rows, stretch)
                     found = {name: w for name, w in zip(names, whole, strict=True) if w}
                     made |= found
                     cost += walk.each * len(found) + walk.overhead
@@ -402,29 +345,6 @@ def _played(walked: Walked | None, cost: Cost) -> Played | None:
     if walked.problem is not None:
         return Played(cost, failure=walked.problem)
     return Played(cost, walked.pixels, earlier=walked.earlier)
-
-
-def _seen(state: State) -> dict[int, Any]:
-    """The x0-predictions that a path carries with its state, by stage."""
-    return {int(key[len(SEEN) :]): x0 for key, x0 in state.items() if key.startswith(SEEN)}
-
-
-def _carrying(
-    rows: Sequence[Row[A]], walked: Sequence[Walked | None], stretch: Stretch
-) -> list[Walked | None]:
-    """Rows with all that was seen on their paths; their states carry what may be needed of it."""
-    found = list(walked)
-    for i, (row, end) in enumerate(zip(rows, walked, strict=True)):
-        if end is not None and stretch.noted:
-            seen = {**row.seen, **end.seen}
-            kept = {f"{SEEN}{stage}": seen[stage] for stage in stretch.carried if stage in seen}
-            found[i] = replace(end, state={**end.state, **kept}, seen=seen)
-    return found
-
-
-def _carried_to(stretch: Stretch) -> list[int]:
-    """The stages whose x0-predictions the rows of a stretch have to bring with them."""
-    return [stage for stage in stretch.noted if stage <= stretch.begin]
 
 
 def _parts(items: Sequence[T], width: int) -> Iterator[Sequence[T]]:

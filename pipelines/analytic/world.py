@@ -15,8 +15,10 @@ from noise_search.budget import ZERO, Cost
 from noise_search.health import vector_problem
 from noise_search.noise import Book, Name, Tensors, digest
 from noise_search.pipelines.analytic.distributions import Array, Distribution
-from noise_search.pipelines.stages import Row, Staged, Stretch, Walk, Walked
+from noise_search.pipelines.stages import Staged
 from noise_search.pipelines.states import Framework, State, States
+from noise_search.pipelines.stretches import Stretch
+from noise_search.pipelines.walks import Row, Walk, Walked
 from noise_search.samplers.convert import Parts
 from noise_search.samplers.ddim import ddim_step
 from noise_search.samplers.path import Level, linear, times, variance_preserving

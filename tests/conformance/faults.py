@@ -13,7 +13,8 @@ import numpy as np
 from noise_search.candidate import Candidate
 from noise_search.noise import Book, Recipe, Splice, seed_from
 from noise_search.pipelines.analytic.world import Analytic
-from noise_search.pipelines.stages import Row, Stretch, Walk, Walked
+from noise_search.pipelines.stretches import Stretch
+from noise_search.pipelines.walks import Row, Walk, Walked
 from noise_search.problem import Sample, Score, Verifier, content_hash
 from noise_search.study.bench import Bench, build
 from noise_search.study.settings import Settings

@@ -1,0 +1,85 @@
+"""From latents to pictures: a pipeline's own last part, as many rows at a time as memory allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from noise_search.ask import Prompt
+from noise_search.errors import out_of_memory
+from noise_search.pipelines.driver import Driver
+from noise_search.pipelines.signatures import decoder_name
+from noise_search.pipelines.slices import Slice, Wanted
+from noise_search.pipelines.solvers import Solver, joined
+from noise_search.pipelines.standins import in_place
+from noise_search.pipelines.survey import Plan
+
+__all__ = ["Decoding", "Shown"]
+
+Shown = tuple[NDArray[Any], list[str | None]]
+"""Pictures of (rows, height, width, 3), and what is broken in each, or None."""
+
+
+class Decoding:
+    """Shows latents.
+
+    Args:
+        driver: calls the pipeline.
+        width: rows that are decoded at once; halved where memory does not suffice.
+    """
+
+    def __init__(self, driver: Driver, width: int) -> None:
+        self.driver = driver
+        self.width = width
+
+    def halve(self, rows: int) -> None:
+        """Decode fewer at once, as memory did not suffice for so many rows."""
+        self.width = max(1, (min(self.width, rows) + 1) // 2)
+
+    def show(self, x: Tensor, plan: Plan, prompts: Sequence[Prompt], decoder: Any = None) -> Shown:
+        """The pictures of a batch.
+
+        Args:
+            x: latents as the loop holds them.
+            plan: how the pipeline walks their schedule.
+            prompts: one a row.
+            decoder: stands for the pipeline's own.
+        """
+        pipe, last = self.driver.pipe, len(plan.loop.times)
+        wanted = Wanted(last, last, last, True, True)
+        part = Slice(Solver.of(pipe), plan, wanted, x, {}, lambda _, x: lambda _: x)
+        name = decoder_name(pipe)
+        with in_place(pipe, **({} if decoder is None or name is None else {name: decoder})):
+            shown = self.driver.call(part, prompts)
+        if shown is None:
+            raise RuntimeError("the pipeline has returned no picture")
+        return shown
+
+    def show_all(
+        self, latents: Sequence[Tensor], plan: Plan, prompts: Sequence[Prompt], decoder: Any
+    ) -> Shown:
+        """The pictures of latents, in parts; see `show`."""
+        count = len(latents)
+        pictures: list[NDArray[Any]] = []
+        problems: list[str | None] = []
+        while len(pictures) < count:
+            now = slice(len(pictures), len(pictures) + self.width)
+            x = joined(latents[now], plan.copies)
+            try:
+                found = self.show(x, plan, prompts[now], decoder)
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+                if self.width > 1:
+                    self.width //= 2
+                    continue
+                found = np.zeros((1, 1, 1, 3)), ["out of memory while decoding"]
+            pictures += list(found[0])
+            problems += found[1]
+        shape = next((p.shape for p, q in zip(pictures, problems, strict=True) if not q), (1, 1, 3))
+        same = [p if p.shape == shape else np.zeros(shape) for p in pictures]
+        return np.stack(same), problems
