@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,41 +18,16 @@ from noise_search.problem import Sample, Score, Verifier
 from noise_search.verifiers.card import Card
 from noise_search.verifiers.loading import PICTURE_JUDGES, load
 from noise_search.verifiers.models import Models
-from tests.verifiers import test_classifier, test_image_reward, test_preference
-from tests.verifiers.test_own_preview import write_dino
-from tests.verifiers.towers import PROMPTS, write_tower
+from tests.verifiers.picture_specs import SPECS, write_folders
+from tests.verifiers.towers import PROMPTS
 
 ELSEWHERE = {"judge", "vqa", "iqa"}
 """Verifiers that answer in words, or come with an extra, have such tests beside their models."""
-SPECS = {
-    "aesthetic": "aesthetic(tower={tower})",
-    "aesthetic:v1": "aesthetic:v1(tower={tower})",
-    "classifier": "classifier:{classifier}#goldfish",
-    "clip": "clip:{tower}",
-    "clip, transformers": "clip:{pick}",
-    "hps": "hps:{hps}",
-    "image-reward": "image-reward:{reward}",
-    "pick": "pick:{pick}",
-    "self:clip": "self:clip(model={tower})",
-    "self:dino": "self:dino(model={dino})",
-    "shapes": "shapes",
-    "shapes-clip": "shapes-clip",
-    "shapes-clip-weak": "shapes-clip-weak",
-    "rank": "rank(clip:{tower},aesthetic(tower={tower}),pick:{pick})",
-}
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
-    new: Callable[[str], Path] = tmp_path_factory.mktemp
-    return {
-        "tower": write_tower(new("tower"), 768),
-        "classifier": test_classifier.write(new("classifier")),
-        "hps": test_preference.write_hps(new("hps"), test_preference.hps_state()),
-        "pick": test_preference.write_pick(new("pick")),
-        "reward": test_image_reward.write(new("reward"), test_image_reward.published()),
-        "dino": write_dino(new("dino")),
-    }
+    return write_folders(tmp_path_factory.mktemp)
 
 
 @pytest.fixture(scope="module", params=list(SPECS))
