@@ -274,7 +274,7 @@ def _same_run(path: Path, record: Json, run: Json) -> None:
 
 
 def _same_identity(path: Path, was: Json, now: Json) -> None:
-    for key in [*was, *now]:
+    for key in was:  # what an older journal does not know has nothing to compare
         old, new = was.get(key), now.get(key)
         if old == new:
             continue

@@ -363,8 +363,6 @@ class Run:
                 raise UserError(batch.lost)
             if batch.stopped:
                 raise Stop
-            if batch.stopped:
-                raise Stop
 
     def _file(self, candidates: Sequence[Candidate], owners: dict[Name, list[_Live]]) -> None:
         for candidate in candidates:

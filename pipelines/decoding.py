@@ -75,7 +75,7 @@ class Decoding:
                 if not out_of_memory(error):
                     raise
                 if self.width > 1:
-                    self.width //= 2
+                    self.halve(self.width)
                     continue
                 found = np.zeros((1, 1, 1, 3)), ["out of memory while decoding"]
             pictures += list(found[0])

@@ -100,11 +100,11 @@ class DiffusersPipeline(Staged[Tensor]):
             book, states, width=width, eta=eta, guided=False, decoder=decoder, fast=fast
         )
         self.most_steps = int(pipe.scheduler.config.get("num_train_timesteps", 1000))
-        # Two rows at least tell what an answer holds for each prompt from what it holds once.
         self._decoder: Any = None
         self._preview: str | None = None
         if preview is not None:
             self._decoder, self._preview = decoder_of(preview, pipe)
+        # Two rows at least tell what an answer holds for each prompt from what it holds once.
         self._driver = Driver(pipe, self.arguments, copies=2 if fast else width)
         self._plans: dict[tuple[int, bool], Plan] = {}
         self._solvers: dict[int, Solver] = {}
@@ -137,7 +137,7 @@ class DiffusersPipeline(Staged[Tensor]):
             "class": self.kind,
             "scheduler": type(self.pipe.scheduler).__name__,
             "weights": self._weights,
-            "switches": switches(self._models),
+            "switches": switches(self.pipe.components),
             "dtype": str(denoiser.dtype).removeprefix("torch."),
             "device": _told(self._driver.device),
             "threads": torch.get_num_threads(),
@@ -318,7 +318,7 @@ class DiffusersPipeline(Staged[Tensor]):
             shown = self._driver.call(part, prompts, batch, self._beginning(batch, plan))
         except Stop:
             lost = spent(part, len(rows)) + beside(part, len(batch))
-            return Walk([None] * len(rows), ZERO, lost, stopped=True)
+            return Walk([None] * len(rows), self._each(plan, stretch), lost, stopped=True)
         except Exception as error:
             if not out_of_memory(error):
                 raise
@@ -378,8 +378,11 @@ class DiffusersPipeline(Staged[Tensor]):
 
     def _picture(self, x: Tensor, prompt: Prompt, steps: int) -> tuple[NDArray[np.uint8], Cost]:
         plan = self._plan(steps, prompt)
-        latents = joined(self._padded([x.to(plan.dtype)]), plan.copies).to(self._driver.device)
-        pictures, _ = self._decoding.show(latents, plan, self._padded([prompt]))
+        latents = [copied(x.to(plan.dtype), plan).to(self._driver.device)]
+        rows, prompts = self._padded(latents), self._padded([prompt])
+        pictures, problems = self._decoding.show_all(rows, plan, prompts, None)
+        if problems[0] is not None:
+            raise UserError(f"a picture cannot be shown again: {problems[0]}")
         return as_bytes(pictures[0]), Cost(decodes=int(self.decoder))
 
 

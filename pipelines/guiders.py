@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["SEPARATOR", "guiders_of", "held", "put"]
+__all__ = ["SEPARATOR", "guiders_of", "guides", "held", "put"]
 
 SEPARATOR = "/"
 """Between the names that lead from a guider to what it holds."""
@@ -21,10 +21,10 @@ SEPARATOR = "/"
 
 def guiders_of(pipe: Any) -> dict[str, Any]:
     """Copies of a pipeline's guiders by component: what one call holds is not the next one's."""
-    return {n: copy.deepcopy(part) for n, part in pipe.components.items() if _guides(part)}
+    return {n: copy.deepcopy(part) for n, part in pipe.components.items() if guides(part)}
 
 
-def _guides(part: Any) -> bool:
+def guides(part: Any) -> bool:
     """Whether a component is told each step and combines the predictions of it."""
     return callable(part) and hasattr(part, "set_state") and hasattr(part, "prepare_inputs")
 

@@ -87,7 +87,6 @@ class Slice:
         self.noted: dict[int, Tensor] = {}
         self.seen = x
         self.patient = self.stopped = False
-        self._ready = False
 
     @property
     def walking(self) -> bool:

@@ -221,8 +221,8 @@ class Staged(ABC, Generic[A]):
             known = [(i, walked) for i, walked in sound if stage in walked.seen]
             x0 = [cast("A", walked.seen[stage]) for _, walked in known]
             shown = self._previews(x0, [rows[i] for i, _ in known], stretch.steps) if x0 else []
-            for (i, walked), (pixels, problem) in zip(known, shown, strict=True):
-                compared[i] = replace(walked, earlier=pixels, problem=problem)
+            for (i, walked), (pixels, _) in zip(known, shown, strict=True):
+                compared[i] = replace(walked, earlier=pixels)  # none where that is broken
         return compared
 
     def _row(

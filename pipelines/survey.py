@@ -31,12 +31,10 @@ class Drawn:
 
     Attributes:
         shape: of one row.
-        dtype: of the numbers.
         values: what was drawn.
     """
 
     shape: tuple[int, ...]
-    dtype: torch.dtype
     values: Tensor
 
 
@@ -125,8 +123,7 @@ class Surveyor:
         generator = torch.Generator().manual_seed(len(self.drawn))
         values = torch.randn(tuple(shape), generator=generator)
         if not self._times and not self._given and len(values) == ROWS:
-            kind = dtype or torch.float32
-            self.drawn.append(Drawn(tuple(values.shape[1:]), kind, values))
+            self.drawn.append(Drawn(tuple(values.shape[1:]), values))
         return values.to(device=others.get("device"), dtype=dtype)
 
     def evaluated(self, rows: int, *, in_earnest: bool) -> None:

@@ -1,8 +1,8 @@
-"""How a pipeline's models are set beyond their weights, in a line for the record.
+"""How the parts of a pipeline are set beyond their weights, in a line for the record.
 
-Weights do not tell the strength of a LoRA or an IP-Adapter, FreeU, tiles and slices of a decoder,
-attention processors, caches, or whether a model is compiled. Nothing is known of these by name:
-the plain attributes of the modules are what is told.
+Weights do not tell the numbers of a scheduler or a guider, the strength of a LoRA or an IP-Adapter,
+FreeU, tiles and slices of a decoder, attention processors, caches, or whether a model is compiled.
+Nothing is known of these by name: plain attributes and configurations are what is told.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any, cast
 
 from torch import nn
 
+from noise_search.pipelines.guiders import guides
+
 __all__ = ["switches"]
 
 _COMPILED = "_orig_mod"
@@ -22,20 +24,34 @@ _ADAPTERS = ("_active_adapter", "_disable_adapters")
 """Attributes of PEFT's layers that say which LoRA is in use."""
 
 
-def switches(models: Mapping[str, nn.Module]) -> str:
-    """A digest of how models are set; equal settings have equal digests.
+def switches(components: Mapping[str, object]) -> str:
+    """A digest of how a pipeline is set; equal settings have equal digests.
 
     Args:
-        models: by name. Of models of other libraries only their adapters are told.
+        components: by name. Of models of other libraries only their adapters are told.
     """
+    models = {name: part for name, part in components.items() if isinstance(part, nn.Module)}
     told = {
         f"{name}.{path}": found
         for name, model in models.items()
         for path, part in model.named_modules()
         if (found := dict(_settings(part, model)))
     }
+    others = {name: part for name, part in components.items() if name not in models}
+    told |= {name: found for name, part in others.items() if (found := dict(_configured(part)))}
     data = json.dumps(told, sort_keys=True, default=str).encode()
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def _configured(part: object) -> Iterator[tuple[str, object]]:
+    """Name and value of what is set on a scheduler or a guider."""
+    config: object = getattr(part, "config", None)
+    if isinstance(config, Mapping):
+        yield "class", type(part).__name__
+        items = cast("Mapping[str, object]", config).items()
+        yield from ((k, v) for k, v in items if not k.startswith("_") and _is_plain(v))
+    if guides(part):
+        yield from ((f"now {name}", value) for name, value in _plain(part))
 
 
 def _settings(part: nn.Module, model: nn.Module) -> Iterator[tuple[str, object]]:

@@ -146,7 +146,9 @@ class OwnPreview:
         if isinstance(now, str):
             return now
         if sample.earlier is None:
-            return "there is no earlier preview of it: it takes two denoising steps at least"
+            return (
+                "it has no earlier preview: that takes two denoising steps, and a sound one"
+            )
         # A preview may rightly be dark.
         before = frames_of(replace(sample, pixels=sample.earlier, stage=-1), self.frames)
         if isinstance(before, str):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from noise_search.pipelines.loading import Options
     from noise_search.pipelines.text.options import TextOptions
 
-_SWITCHES = "setting of adapters, attention, caches, tiles or compilation"
+_SWITCHES = "setting of adapters, attention, caches, tiles, compilation, scheduler or guider"
 """What a model's switches are called where a run was begun with others."""
 
 

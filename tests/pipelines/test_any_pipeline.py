@@ -17,6 +17,7 @@ from noise_search.moves import Continue, Move, Start
 from noise_search.noise import Book, Gaussian
 from noise_search.pipelines.diffusers import DiffusersPipeline
 from noise_search.pipelines.states import States
+from noise_search.problem import CutShort
 from tests.pipelines.playing import Made, Player
 from tests.pipelines.zoo import KINDS, Kind, load
 from tests.pipelines.zoo.calling import networks
@@ -280,6 +281,33 @@ def test_memory_that_does_not_suffice_to_decode_halves_that_alone(
     for made, once in zip(found, wanted, strict=True):
         assert np.abs(made.pixels.astype(int) - once.pixels).max() <= 1
     assert play.pipeline.width == WIDTH  # type: ignore[attr-defined]
+    again, _, _ = play.pipeline.picture(found[0].candidate, prompts(kind)[0])
+    assert np.array_equal(again, found[0].pixels)  # a winner is shown in the width that fits
+
+
+@few
+def test_what_was_finished_before_the_user_stops_has_its_cost(
+    kind: Kind, loaded: Callable[[Kind], Any]
+) -> None:
+    pipe, ended = loaded(kind), list[int]()
+
+    def callback(pipe: Any, index: int, _: Any, given: dict[str, Any]) -> dict[str, Any]:
+        ended.append(index)
+        if len(ended) > kind.steps:  # in the second half of the batch
+            raise Stop
+        return {}
+
+    play = player(pipe, kind, arguments={**kind.arguments, "callback_on_step_end": callback})
+    asks = [play.ask(Start(Gaussian(i + 1)), prompts(kind)[i]) for i in range(WIDTH)]
+    price = play.pipeline.price(asks[0])
+    play.pipeline.width = 1  # type: ignore[attr-defined]
+    with pytest.raises(CutShort) as cut:
+        play.pipeline.play(asks)
+    first, second = cut.value.played
+    assert first is not None
+    assert first.cost == price
+    assert second is None
+    assert cut.value.overhead.nfe == 1
 
 
 def test_a_callback_of_the_user_ends_the_search(loaded: Callable[[Kind], Any]) -> None:

@@ -108,6 +108,23 @@ def test_the_guider_of_the_pipeline_is_left_as_it_was(published: Any) -> None:
     assert vars(guider) == before
 
 
+def test_the_record_tells_how_guider_and_scheduler_are_set(
+    published: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> object:
+        return player(published, SIZE).pipeline.describe()["switches"]
+
+    before = told()
+    assert told() == before
+    with monkeypatch.context() as set_now:
+        set_now.setattr(published.guider, "guidance_scale", 9.0)
+        assert told() != before
+    assert told() == before
+    others = published.scheduler.from_config(published.scheduler.config, shift=7.0)
+    monkeypatch.setattr(published, "scheduler", others)
+    assert told() != before
+
+
 @pytest.mark.nightly
 def test_going_back_begins_with_no_momentum(published: Any) -> None:
     play = player(published, SIZE)

@@ -153,7 +153,7 @@ def test_what_cannot_be_compared_fails_alone(dino: Path) -> None:
     [good] = pairs(1)
     shape = np.asarray(good.pixels).shape
     shown = {
-        "there is no earlier preview of it": replace(good, earlier=None),
+        "it has no earlier preview": replace(good, earlier=None),
         "the picture is black": replace(good, pixels=np.zeros(shape, np.uint8)),
         "the earlier preview: pixels are not finite": replace(good, earlier=np.full(shape, np.nan)),
         "the earlier preview: the picture has the shape": replace(good, earlier=np.zeros((4, 4))),
