@@ -146,9 +146,7 @@ class OwnPreview:
         if isinstance(now, str):
             return now
         if sample.earlier is None:
-            return (
-                "it has no earlier preview: that takes two denoising steps, and a sound one"
-            )
+            return "it has no earlier preview: that takes two denoising steps, and a sound one"
         # A preview may rightly be dark.
         before = frames_of(replace(sample, pixels=sample.earlier, stage=-1), self.frames)
         if isinstance(before, str):
