@@ -33,7 +33,7 @@ from noise_search.pipelines.results import beside, noted_at, results, spent
 from noise_search.pipelines.rows import alike, as_bytes, by_prompt, copied, like, problem_of
 from noise_search.pipelines.schedules import draws_noise
 from noise_search.pipelines.signatures import decoder_name, signature_of
-from noise_search.pipelines.slices import Slice, Wanted, left
+from noise_search.pipelines.slices import MisshapenError, Slice, Wanted, left
 from noise_search.pipelines.solvers import MEMORY, Draws, Solver, joined, rows_of
 from noise_search.pipelines.stages import Staged
 from noise_search.pipelines.states import Framework, State, States
@@ -279,12 +279,18 @@ class DiffusersPipeline(Staged[Tensor]):
                     self.width = (self.width + 1) // 2
                     waiting.insert(0, part)
                     continue
-                problem = "out of memory at a batch of 1"
-                plan = self._plan(stretch.steps, rows[0].prompt)
-                walk = Walk([Walked({}, None, problem) for _ in part], self._each(plan, stretch))
+                walk = self._failed("out of memory at a batch of 1", part, rows, stretch)
+            except MisshapenError as error:
+                walk = self._failed(str(error), part, rows, stretch)
             found |= {i: w for i, w in zip(part, walk.rows, strict=True) if w is not None}
             each, overhead, stopped = walk.each, overhead + walk.overhead, walk.stopped
         return Walk([found.get(i) for i in range(len(rows))], each, overhead, stopped)
+
+    def _failed(
+        self, problem: str, part: Sequence[int], rows: Sequence[Row[Tensor]], stretch: Stretch
+    ) -> Walk:
+        plan = self._plan(stretch.steps, rows[0].prompt)
+        return Walk([Walked({}, None, problem) for _ in part], self._each(plan, stretch))
 
     def _attempt(self, rows: Sequence[Row[Tensor]], stretch: Stretch) -> Walk:
         """Walk one batch.

@@ -15,13 +15,17 @@ from noise_search.pipelines.standins import Halt
 from noise_search.pipelines.survey import Plan
 from noise_search.samplers.ddim import ddim_step
 
-__all__ = ["Slice", "Wanted", "left"]
+__all__ = ["MisshapenError", "Slice", "Wanted", "left"]
 
 OUT, EARLIER = "out", "earlier"
 """Parts of a state: what the model said, and the x0 before it where a scheduler wants it back."""
 
 Noise = Callable[[int, Tensor], Draws]
 """What the loop's step before an index draws for the batch, like a sample."""
+
+
+class MisshapenError(Exception):
+    """The denoiser has answered with what no step can be made of."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,7 @@ class Slice:
 
     def _walk(self, index: int, given: dict[str, Any]) -> Sequence[Any]:
         wanted, sample, out = self.wanted, given["sample"], given["model_output"]
+        _check_shape(out, sample)
         last = index + 1 == len(self.plan.loop.times)
         ahead = index >= wanted.until
         kept = index + 1 == wanted.until
@@ -213,6 +218,14 @@ def left(
     answer, _ = transition(solver, plan, index, given, wanted, noise)
     found = {"x": answer[0], **solver.remember(answer[0])}
     return {**found, EARLIER: answer[1]} if solver.takes_earlier else found
+
+
+def _check_shape(out: Tensor, sample: Tensor) -> None:
+    """An answer is of its sample's shape; one that learns variances has more channels."""
+    at, of = tuple(out.shape), tuple(sample.shape)
+    same = len(at) == len(of) > 1 and (at[0], *at[2:]) == (of[0], *of[2:])
+    if not same or at[1] % of[1]:
+        raise MisshapenError(f"the denoiser's answer has the shape {at}, its sample {of}")
 
 
 def transition(

@@ -13,7 +13,7 @@ from noise_search.specs import parse
 from noise_search.study.judges import evaluators_in, leaves
 from noise_search.study.settings import Settings
 
-__all__ = ["added", "fetch_for", "fetched", "needs", "patterns_of"]
+__all__ = ["fetch_for", "fetched", "needs", "patterns_of"]
 
 PATTERNS = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja")
 """What is fetched of a model: weights that hold no code, and what tokenizers read."""
@@ -40,21 +40,11 @@ def fetch_for(values: Mapping[str, Any], say: Callable[[str, Path], object] | No
     judges += evaluators_in(settings.evaluate)
     model = values.get("model")
     specs = [model] if isinstance(model, str) and model.strip() else []
-    specs += added(specs)
     for spec in dict.fromkeys([*specs, *(leaf for judge in judges for leaf in leaves(judge))]):
         for need in needs(spec):
             folder = fetched(*need)
             if say is not None:
                 say(spec, folder)
-
-
-def added(specs: Sequence[str]) -> list[str]:
-    """The LoRAs that models are named with, as far as they lie on the hub."""
-    from noise_search.pipelines.loras import hub_loras
-
-    marked = [text.strip() for text in specs if "lora=" in text]
-    full = [text if text.startswith("diffusers:") else f"diffusers:{text}" for text in marked]
-    return [name for text in full for name in hub_loras(parse(text))]
 
 
 def needs(text: str, revision: str | None = None) -> Iterator[Need]:

@@ -261,6 +261,27 @@ def test_a_row_that_breaks_at_a_step_fails_alone(
 
 
 @few
+def test_answers_of_another_shape_fail_with_that_reason(
+    kind: Kind, loaded: Callable[[Kind], Any]
+) -> None:
+    pipe = loaded(kind)
+    play = player(pipe, kind)
+    price = play.pipeline.price(play.ask(Start(Gaussian(1)), prompts(kind)[0]))
+
+    def cropped(_: Any, given: Any, answer: Any) -> Any:
+        return (answer[0][..., :-1], *answer[1:])
+
+    handle = networks(pipe)[0].register_forward_hook(cropped)
+    found = begun(play, kind)
+    handle.remove()
+    for made in found:
+        assert made.played.failure is not None
+        assert made.played.failure.startswith("the denoiser's answer has the shape")
+        assert made.cost == price
+    assert all(made.played.failure is None for made in begun(play, kind))
+
+
+@few
 def test_memory_that_does_not_suffice_to_decode_halves_that_alone(
     kind: Kind, loaded: Callable[[Kind], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
