@@ -75,6 +75,7 @@ class DiffusersPipeline(Staged[Tensor]):
     """
 
     framework: ClassVar[Framework] = "torch"
+    _results = staticmethod(results)
 
     def __init__(
         self,
@@ -335,7 +336,7 @@ class DiffusersPipeline(Staged[Tensor]):
             latents = rows_of(part.seen, len(batch))
             shown = self._decoding.show_all(latents, plan, prompts, cheap)
         each = self._each(plan, stretch)
-        found = results(part, shown, len(batch), len(rows), stretch)
+        found = self._results(part, shown, len(batch), len(rows), stretch)
         return Walk(found, each, beside(part, len(batch)), part.stopped)
 
     def _beginning(self, rows: Sequence[Row[Tensor]], plan: Plan) -> Tensor | None:
