@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from noise_search.errors import UserError
+from noise_search.pipelines.hooks import hooks_of
 
 __all__ = ["check_cache", "keeps"]
 
 
 def keeps(module: Any) -> bool:
     """Whether a module keeps something from one step of a path for the next."""
-    registries = (getattr(part, "_diffusers_hook", None) for part in module.modules())
-    return any(hook._is_stateful for found in registries if found for hook in found.hooks.values())
+    return any(hook._is_stateful for part in module.modules() for _, hook in hooks_of(part))
 
 
 def check_cache(pipe: Any, names: Sequence[str], *, whole: bool, width: int) -> None:

@@ -5,8 +5,7 @@ No fork and no adapter for a model: a scheduler and a denoiser stand in for the 
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
@@ -23,6 +22,7 @@ from noise_search.noise import Book, Name, Tensors
 from noise_search.pipelines.arguments import recorded
 from noise_search.pipelines.caches import check_cache
 from noise_search.pipelines.calls import check_call, denoisers, labelled
+from noise_search.pipelines.checks import check_stretch
 from noise_search.pipelines.decoding import Decoding, Shown
 from noise_search.pipelines.driver import Driver
 from noise_search.pipelines.embeddings import Apart
@@ -47,7 +47,6 @@ __all__ = ["DiffusersPipeline"]
 
 T = TypeVar("T")
 _NOISE_BYTES = 16 << 20
-_SCHEDULES = ("sigmas", "timesteps")  # arguments that name each step of a schedule
 
 
 class DiffusersPipeline(Staged[Tensor]):
@@ -177,7 +176,15 @@ class DiffusersPipeline(Staged[Tensor]):
             UserError: the pipeline cannot do this, or not be driven at all.
         """
         plan, stretch = self._plan(ask.steps, ask.prompt), Stretch.of(ask)
-        self._check(plan, stretch, rewound=ask.parent is not None and ask.rewind > 0)
+        check_cache(self.pipe, denoisers(self.pipe), whole=stretch.whole, width=self.width)
+        check_stretch(
+            self.pipe,
+            self.arguments,
+            plan,
+            stretch,
+            eta=self.eta,
+            rewound=ask.parent is not None and ask.rewind > 0,
+        )
         return self._each(plan, stretch)
 
     def _each(self, plan: Plan, stretch: Stretch) -> Cost:
@@ -185,27 +192,6 @@ class DiffusersPipeline(Staged[Tensor]):
         first, _, end = plan.span(stretch.begin, stretch.until, stretch.ahead, stretch.shown)
         shown = stretch.showing(self.decoder, self._decoder is not None)
         return Cost(end - first, sum(plan.rows[first:end])) + shown
-
-    def _check(self, plan: Plan, stretch: Stretch, rewound: bool) -> None:
-        """Refuse what a pipeline cannot do before anything is spent."""
-        made = len(plan.loop.times)
-        for name in _SCHEDULES:
-            if self.arguments.get(name) is not None and made != plan.steps:
-                raise UserError(f"{name}: {made} steps; set steps={made}, not {plan.steps}")
-        scheduler, known = type(self.pipe.scheduler).__name__, plan.proof.path is not None
-        whole = stretch.begin == 0 and stretch.finishes
-        check_cache(self.pipe, denoisers(self.pipe), whole=whole, width=self.width)
-        if self.eta > 0.0 and not (known or "eta" in _parameters(self.pipe.scheduler.step)):
-            raise UserError(f"eta: the noise levels of {self.kind} with {scheduler} are not known")
-        if rewound and not known:
-            raise UserError(
-                f"{self.kind} with {scheduler}: its noise levels are not known, so a search "
-                "cannot go back; searches over final noises work"
-            )
-        if rewound and not plan.proof.cold and stretch.begin:
-            raise UserError(f"{scheduler} cannot begin in the middle of a path; a search goes back")
-        if plan.proof.random and stretch.ahead and not known:
-            raise UserError(f"lookahead: the noise levels of {scheduler} are not known")
 
     def _plan(self, steps: int, prompt: Prompt) -> Plan:
         """How the pipeline walks a schedule, learned from a call that evaluates nothing."""
@@ -404,7 +390,3 @@ class _Full(Exception):  # noqa: N818 - told to the loop above it alone
 def _told(device: torch.device) -> str:
     """A device, which for the processor has no number."""
     return device.type if device.type == "cpu" else str(device)
-
-
-def _parameters(function: Callable[..., Any]) -> Mapping[str, Any]:
-    return inspect.signature(function).parameters

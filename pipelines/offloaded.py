@@ -11,10 +11,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["weights_of"]
+from noise_search.pipelines.hooks import COMPILED, hooks_of
 
-_COMPILED = "_orig_mod."
-"""What `torch.compile` puts before the names of a module's weights."""
+__all__ = ["weights_of"]
 
 Fetch = Callable[[], Tensor]
 
@@ -29,7 +28,7 @@ def weights_of(models: Mapping[str, nn.Module]) -> dict[str, tuple[Tensor, Fetch
     for name, model in models.items():
         away = dict(_away(model))
         for key, tensor in model.state_dict().items():
-            there = f"{name}.{key.replace(_COMPILED, '')}"
+            there = name + "." + key.replace(f"{COMPILED}.", "")
             found[there] = tensor, away.get(key, _itself(tensor))
     return found
 
@@ -70,8 +69,7 @@ def _from(kept: Mapping[str, Tensor], name: str) -> Fetch:
 def _on_disk(model: nn.Module) -> Iterator[tuple[int, Fetch]]:
     """Tensors, by identity, that diffusers' group offloading has written to files."""
     for part in model.modules():
-        registry: Any = getattr(part, "_diffusers_hook", None)
-        for hook in registry.hooks.values() if registry is not None else ():
+        for _, hook in hooks_of(part):
             group: Any = getattr(hook, "group", None)
             if getattr(group, "offload_to_disk_path", None):
                 for tensor, key in group.tensor_to_key.items():

@@ -69,6 +69,11 @@ class Stretch:
         return self.earlier is not None and not itself
 
     @property
+    def whole(self) -> bool:
+        """Whether it leads from noise to sample."""
+        return self.begin == 0 and self.finishes
+
+    @property
     def finishes(self) -> bool:
         """Whether the rows come to the end of their paths."""
         return self.until == self.steps

@@ -15,11 +15,10 @@ from typing import Any, cast
 from torch import nn
 
 from noise_search.pipelines.guiders import guides
+from noise_search.pipelines.hooks import COMPILED, hooks_of
 
 __all__ = ["switches"]
 
-_COMPILED = "_orig_mod"
-"""Where a module that `torch.compile` returns holds its model."""
 _ADAPTERS = ("_active_adapter", "_disable_adapters")
 """Attributes of PEFT's layers that say which LoRA is in use."""
 
@@ -57,18 +56,17 @@ def _configured(part: object) -> Iterator[tuple[str, object]]:
 def _settings(part: nn.Module, model: nn.Module) -> Iterator[tuple[str, object]]:
     """Name and value of what is set on one module."""
     of_peft = type(part).__module__.startswith("peft.")
-    inner = getattr(model, _COMPILED, model)
+    inner = getattr(model, COMPILED, model)
     if of_peft or type(inner).__module__.startswith("diffusers."):
         yield from _plain(part)
     if of_peft:
         yield from ((name, getattr(part, name, None)) for name in _ADAPTERS)
-    if hasattr(part, _COMPILED) or part._compiled_call_impl is not None:
+    if hasattr(part, COMPILED) or part._compiled_call_impl is not None:
         yield "compiled", True
     processor = vars(part).get("processor")
     if processor is not None:
         yield "processor", [type(processor).__qualname__, dict(_plain(processor))]
-    registry = vars(part).get("_diffusers_hook")
-    for name, hook in sorted(registry.hooks.items()) if registry is not None else ():
+    for name, hook in hooks_of(part):
         if hook._is_stateful:
             yield f"hook {name}", dict(_plain(getattr(hook, "config", None)))
 

@@ -61,19 +61,17 @@ def needs(text: str, revision: str | None = None) -> Iterator[Need]:
     from noise_search.pipelines.loras import hub_loras
     from noise_search.verifiers.weights import is_path, needed
 
+    text = text.strip()
+    full = text if ":" in text.partition("(")[0] else f"diffusers:{text}"
     if "lora=" in text:
-        full = (
-            text.strip() if text.strip().startswith("diffusers:") else f"diffusers:{text.strip()}"
-        )
         yield from ((name, None, PATTERNS) for name in hub_loras(parse(full)))
-    head = text.strip().removeprefix("diffusers:").removeprefix("hf:").partition("(")[0]
+    head = text.removeprefix("diffusers:").removeprefix("hf:").partition("(")[0]
     if HUB.fullmatch(head) and not Path(head).exists():
-        own = parse(text if ":" in text.partition("(")[0] else f"diffusers:{text.strip()}")
-        revision = own.options.get("revision", revision)
+        revision = parse(full).options.get("revision", revision)
         index = fetched(head, revision, ["model_index.json"]) / "model_index.json"
         yield head, revision, patterns_of(index)
         return
-    if text.strip().partition(":")[0].partition("(")[0] in names("model"):
+    if text.partition(":")[0].partition("(")[0] in names("model"):
         return  # it comes with the package, or lies in a folder
     spec = check_name("verifier", text)
     if spec.name == "iqa":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from noise_search.noise import Book, Gaussian
 from noise_search.pipelines.loading import load as load_model
 from noise_search.pipelines.options import Options
 from noise_search.pipelines.prices import PicturePrices
-from noise_search.problem import Sample, Score
+from noise_search.problem import Sample
 from noise_search.study.bench import complete
 from noise_search.study.dry_run import Judging, price_of
 from noise_search.study.judges import check_apart, check_weights
@@ -31,26 +30,13 @@ from noise_search.verifiers.clip_files import shipped_folder
 from noise_search.verifiers.loading import load
 from noise_search.verifiers.models import Models, Place
 from tests.pipelines.zoo.warnings import KNOWN
+from tests.verifiers.looking import Looking
 from tests.verifiers.towers import lively, samples
 
 PROMPT = Prompt("p", "a red circle")
 pytestmark = [*KNOWN]
 PICTURES = PicturePrices(guided=True, decoder=True, stochastic=False)
 SELF = f"self:clip(model={shipped_folder('shapes-clip')},at=0.5)"
-
-
-class Looking:
-    """Judges by nothing, and keeps what it was shown."""
-
-    name = "looking"
-
-    def __init__(self, earlier: float | None) -> None:
-        self.earlier = earlier
-        self.seen: list[Sample] = []
-
-    def score(self, samples: Sequence[Sample]) -> list[Score]:
-        self.seen += samples
-        return [Score({"looking": 1.0}) for _ in samples]
 
 
 def write_dino(folder: Path) -> Path:

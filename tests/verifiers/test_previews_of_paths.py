@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,30 +19,17 @@ from noise_search.pipelines.diffusers import DiffusersPipeline
 from noise_search.pipelines.loading import load as load_model
 from noise_search.pipelines.options import Options
 from noise_search.pipelines.states import States
-from noise_search.problem import Batch, Sample, Score
+from noise_search.problem import Batch, Sample
 from tests.pipelines.zoo import KINDS
 from tests.pipelines.zoo import load as load_kind
 from tests.pipelines.zoo.warnings import KNOWN
+from tests.verifiers.looking import Looking
 
 pytestmark = [*KNOWN]
 PROMPT = Prompt("p", "a red circle")
 STEPS = 8
 NOISES = [Gaussian(seed) for seed in range(7, 10)]
 WORLDS = [("shapes", 0.0), ("shapes:ddim", 1.0), ("gaussian", 0.0), ("mixture", 1.0)]
-
-
-class Looking:
-    """Judges by nothing, and keeps what it was shown."""
-
-    name = "looking"
-
-    def __init__(self, earlier: float | None) -> None:
-        self.earlier = earlier
-        self.seen: list[Sample] = []
-
-    def score(self, samples: Sequence[Sample]) -> list[Score]:
-        self.seen += samples
-        return [Score({"looking": 1.0}) for _ in samples]
 
 
 class World:
