@@ -274,10 +274,14 @@ def _same_run(path: Path, record: Json, run: Json) -> None:
 
 
 def _same_identity(path: Path, was: Json, now: Json) -> None:
-    for key in was:  # what an older journal does not know has nothing to compare
+    for key in [*was, *now]:
         old, new = was.get(key), now.get(key)
         if old == new:
             continue
+        if key not in was:
+            raise UserError(
+                f"{path.parent} was begun by a version that keeps no {key}; choose another folder"
+            )
         what, (gone, come) = key, _apart(str(old), str(new))
         if isinstance(old, dict) and isinstance(new, dict):
             one, other = cast("dict[str, object]", old), cast("dict[str, object]", new)

@@ -304,6 +304,17 @@ def test_other_weights_of_the_model_are_named(tmp_path: Path) -> None:
         journal.identify({"weights": "sha256:b", "verifier": {"v": "1"}, "evaluators": {}})
 
 
+def test_a_journal_that_lacks_a_part_of_the_identity_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    with Journal(path, {"model": "m"}, Book()) as journal:
+        journal.identify({"weights": "sha256:a"})
+    with (
+        Journal(path, {"model": "m"}, Book()) as journal,
+        pytest.raises(UserError, match="was begun by a version that keeps no setting of adapters;"),
+    ):
+        journal.identify({"weights": "sha256:a", "setting of adapters": "sha256:c"})
+
+
 def test_a_journal_from_before_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "run"
     noise_search.search(MODEL, "x", budget="64nfe", out=out)
