@@ -157,15 +157,20 @@ def test_whoever_waits_for_a_slow_judge_can_be_interrupted() -> None:
     judging = Judging(fault=lambda name, count: "timeout", patience=60)
     with judge_server(judging):
         code = (
+            # a shell's background jobs begin with this signal ignored
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             "from noise_search.verifiers.loading import load\n"
             "from tests.verifiers.test_judge import samples\n"
             f"load({judging.spec(timeout=50)!r}).score(samples(8))\n"
         )
-        process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
-        while not judging.asked and process.poll() is None:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)  # far below the judge's patience
+        with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) as process:
+            while not judging.asked and process.poll() is None:
+                time.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            try:
+                _, said = process.communicate(timeout=30)  # far below the judge's patience
+            finally:
+                process.kill()
         judging.patience = 0
     assert b"KeyboardInterrupt" in said
     assert process.returncode == -signal.SIGINT
