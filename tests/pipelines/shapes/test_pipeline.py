@@ -248,6 +248,7 @@ def test_the_shipped_weights_draw_what_is_asked(kind: str, floor: float) -> None
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("kind", "floors"),
     [
