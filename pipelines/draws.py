@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -40,7 +41,7 @@ def drawing(thing: object, draw: Draw) -> dict[str, Any]:
     """The methods of an object that draw, rebound: to be put into its instance dictionary."""
     return {
         name: made if fixed else MethodType(made, thing)
-        for name, function, fixed in _drawers(type(thing))
+        for name, function, fixed in _drawers(type(thing))  # type: ignore[arg-type]
         if name != "__call__"
         for made in [rebound(function, draw)]
     }
@@ -71,9 +72,10 @@ def unstirred(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _drawers(kind: type) -> Iterator[tuple[str, FunctionType, bool]]:
+@cache  # every call of a pipeline asks; a class holds hundreds of methods
+def _drawers(kind: type) -> tuple[tuple[str, FunctionType, bool], ...]:
     """Methods of a class that draw, by the name they are found under; whether they are static."""
-    seen = set[str]()
+    seen, found = set[str](), list[tuple[str, FunctionType, bool]]()
     for base in kind.__mro__:
         for name, member in vars(base).items():
             function = inspect.unwrap(getattr(member, "__func__", member))
@@ -81,4 +83,5 @@ def _drawers(kind: type) -> Iterator[tuple[str, FunctionType, bool]]:
                 continue
             seen.add(name)
             if _NAME in function.__code__.co_names:
-                yield name, function, isinstance(member, staticmethod)
+                found.append((name, function, isinstance(member, staticmethod)))
+    return tuple(found)

@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -54,9 +55,9 @@ class Driver:
         self._apart = True
         self.heeds = True
 
-    @property
+    @cached_property
     def device(self) -> torch.device:
-        """Where the pipeline runs."""
+        """Where the pipeline runs; to find that out it asks each of its modules."""
         return torch.device(self.pipe._execution_device)
 
     def survey(self, steps: int, prompt: Prompt) -> tuple[Plan, Solver, int]:
@@ -139,17 +140,9 @@ class Driver:
         Raises:
             Stop: the user ends the run before the slice is walked.
         """
+        given = {**self._given(prompts, part.plan.steps), **self._heeding(part)}
         entering = bool(rows) and part.wanted.begin == 0 and not rows[0].fresh
-
-        def prepared(found: Any) -> Any:
-            if not entering:
-                return found
-            return (part.x, *found[1:]) if isinstance(found, tuple) else part.x
-
-        given = self._given(prompts, part.plan.steps)
-        if CALLBACK in self.arguments:
-            part.patient = True
-            given[CALLBACK] = _calling_back(watched(self.arguments[CALLBACK]), part, self.heeds)
+        prepared = _entering(part.x, entering)
         problem: Exception = RuntimeError(f"{self.kind} cannot be driven")
         for guess in _GUESSES:
             draw = _giving(noise, part.plan, len(prompts))
@@ -206,6 +199,13 @@ class Driver:
             stack.enter_context(np.errstate(all="ignore"))
             yield invoked(pipe, draw)
 
+    def _heeding(self, part: Slice) -> dict[str, Any]:
+        """The user's callback, which is told of the slice's steps and may change their latents."""
+        if CALLBACK not in self.arguments:
+            return {}
+        part.patient = True
+        return {CALLBACK: _calling_back(watched(self.arguments[CALLBACK]), part, self.heeds)}
+
     def _steering(self) -> dict[str, Any]:
         """The user's callback, where it is part of the call."""
         callback: Any = self.arguments.get(CALLBACK)
@@ -248,6 +248,17 @@ def _giving(noise: Tensor | None, plan: Plan, count: int) -> Draw:
         return values.expand(whole).to(device=others.get("device"), dtype=dtype).clone()
 
     return draw
+
+
+def _entering(x: Tensor, enters: bool) -> Callable[[Any], Any]:
+    """Puts a batch in the place of the latents that a pipeline has prepared, if it enters there."""
+
+    def prepared(found: Any) -> Any:
+        if not enters:
+            return found
+        return (x, *found[1:]) if isinstance(found, tuple) else x
+
+    return prepared
 
 
 def _then(function: Callable[..., Any], after: Callable[[Any], Any]) -> Callable[..., Any]:

@@ -177,11 +177,12 @@ class Slice:
             self.kept = {"x": answer[0].clone(), **self.solver.remember(answer[0])}
             if self.solver.takes_earlier:
                 self.kept[EARLIER] = answer[1].clone()
-        seen = answer[0] if last else x0
-        if index + 1 == wanted.end:
-            self.seen = seen
-        if index in wanted.noted:
-            self.noted[index] = seen.detach().clone()
+        if index + 1 == wanted.end or index in wanted.noted:
+            seen = answer[0] if last else x0()
+            if index + 1 == wanted.end:
+                self.seen = seen
+            if index in wanted.noted:
+                self.noted[index] = seen.detach().clone()
         return answer
 
     def _memory(self, given: Mapping[str, Any], sample: Tensor) -> dict[str, Tensor]:
@@ -235,11 +236,12 @@ def transition(
     given: Mapping[str, Any],
     wanted: Wanted,
     noise: Draws | None,
-) -> tuple[Sequence[Any], Tensor]:
-    """One step: the scheduler's answer, or ours in its place, and the x0-prediction.
+) -> tuple[Sequence[Any], Callable[[], Tensor]]:
+    """One step: the scheduler's answer, or ours in its place, and what makes its x0-prediction.
 
     Ours is DDIM's (Song et al. 2010.02502, eq. 12) on the scheduler's own path: where noise is
-    wanted of a scheduler that draws none, and where none is wanted of one that draws it.
+    wanted of a scheduler that draws none, and where none is wanted of one that draws it. Few
+    steps are looked at, so a prediction that the scheduler does not make is left to be asked for.
     """
     sample, out, path = given["sample"], given["model_output"], plan.proof.path
     eta = 0.0 if noise is None else wanted.eta
@@ -254,15 +256,19 @@ def transition(
         parts = path.parts(index, out, sample)
         drawn = None if noise is None else noise(0).to(parts.x0.dtype)
         after = ddim_step(parts, now, then, eta, drawn).to(sample.dtype)
-        return (after, parts.x0.to(sample.dtype)), path.x0(index, out, sample)
+        return (after, parts.x0.to(sample.dtype)), lambda: path.x0(index, out, sample)
     arguments = {**given, "return_dict": True}
     if solver.takes_eta and not plan.proof.random:
         arguments["eta"] = eta
     found = solver.step(noise, **arguments)
-    x0 = getattr(found, "pred_original_sample", None)
-    if x0 is None and path is not None:
-        x0 = path.x0(index, out, sample)
     answer = tuple(found.to_tuple()) if hasattr(found, "to_tuple") else tuple(found)
-    if x0 is None:
-        x0 = answer[-1] if len(answer) > 1 else sample
-    return (answer if len(answer) > 1 else (answer[0], x0)), torch.as_tensor(x0)
+
+    def x0() -> Tensor:
+        own: Tensor | None = getattr(found, "pred_original_sample", None)
+        if own is not None:
+            return own
+        if path is not None:
+            return path.x0(index, out, sample)
+        return torch.as_tensor(answer[-1] if len(answer) > 1 else sample)
+
+    return answer, x0

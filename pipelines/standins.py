@@ -163,7 +163,8 @@ class Denoiser:
         answer = self._inner(*args, **kwargs)
         if self._counts:
             walker.evaluated(rows, in_earnest=walker.walking)
-        self._answers.setdefault(key, _mapped(_template, answer))
+        if key not in self._answers:
+            self._answers[key] = _mapped(_template, answer)
         return answer
 
 
