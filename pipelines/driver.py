@@ -195,7 +195,7 @@ class Driver:
         with ExitStack() as stack:
             stack.enter_context(in_place(pipe, **stand_ins))
             stack.enter_context(unstirred(self.device))
-            stack.enter_context(encoding_alike(getattr(pipe, "vae", None)))
+            stack.enter_context(encoding_alike(pipe.components.values()))
             stack.enter_context(np.errstate(all="ignore"))
             yield invoked(pipe, draw)
 

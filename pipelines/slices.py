@@ -120,9 +120,11 @@ class Slice:
         if self.walking:
             answer = self._walk(self.index, given)
         elif self.index == self.wanted.begin - 1:
+            # Laid out in memory as the pipeline's own: a convolution's last bits depend on that.
+            x = torch.empty_like(given["sample"]).copy_(self.x)
             # Some schedulers are handed this back as the x0 before; where there is none, None.
-            beside = None if self.solver.takes_earlier else self.x
-            answer = (self.x, self.memory.get(EARLIER, beside))
+            beside = None if self.solver.takes_earlier else x
+            answer = (x, self.memory.get(EARLIER, beside))
             self._wake(self.index + 1)
         elif self.index < self.wanted.begin:
             self.solver.stand(self.plan.loop.first + self.index + 1)

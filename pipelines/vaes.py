@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any
 
@@ -15,17 +15,26 @@ __all__ = ["encoding_alike"]
 
 
 @contextmanager
-def encoding_alike(vae: Any) -> Iterator[None]:
-    """Let an autoencoder's posteriors be sampled alike in all rows and calls.
+def encoding_alike(parts: Iterable[object]) -> Iterator[None]:
+    """Let posteriors be sampled alike in all rows and calls, whichever model encodes.
 
     Most pipelines hand on the call's generators. Some (as SD3's ControlNet) hand on none, and the
     latents of a control picture would come from the global generator: others in every call, and
     others in each row.
+
+    Args:
+        parts: a pipeline's components; those that encode are found among them.
     """
-    encode = getattr(vae, "encode", None)
-    if not callable(encode):
+    with ExitStack() as stack:
+        for part in parts:
+            encode: Any = getattr(part, "encode", None)
+            if isinstance(part, torch.nn.Module) and callable(encode):
+                stack.enter_context(in_place(part, encode=_alike(encode)))
         yield
-        return
+
+
+def _alike(encode: Callable[..., Any]) -> Callable[..., Any]:
+    """An encoder whose answer, where that is a posterior, is sampled alike in all rows."""
 
     @wraps(encode)
     def encoded(*args: Any, **kwargs: Any) -> Any:
@@ -37,14 +46,20 @@ def encoding_alike(vae: Any) -> Iterator[None]:
             found.sample = _sampling(found.sample, len(found.mean))
         return answer
 
-    with in_place(vae, encode=encoded):
-        yield
+    return encoded
 
 
 def _sampling(sample: Callable[..., Any], rows: int) -> Callable[..., Any]:
+    """Sampling where each row draws what a row alone would.
+
+    One generator for all rows comes out of it as from a plain call's single row, so a picture that
+    is encoded next draws what it draws there.
+    """
+
     def sampled(generator: Any = None) -> Any:
-        if not isinstance(generator, list):
-            generator = [torch.Generator("cpu").manual_seed(0) for _ in range(rows)]
-        return sample(generator)
+        if isinstance(generator, list):
+            return sample(generator)
+        first = torch.Generator("cpu").manual_seed(0) if generator is None else generator
+        return sample([first, *(first.clone_state() for _ in range(rows - 1))])
 
     return sampled

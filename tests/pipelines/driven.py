@@ -15,7 +15,7 @@ from torch import Tensor
 from noise_search.ask import Prompt
 from noise_search.noise import Book, seed_from
 from noise_search.pipelines.diffusers import DiffusersPipeline
-from tests.pipelines.playing import Made, Player
+from tests.pipelines.playing import Made, Player, latents
 
 library: Any = diffusers  # its types are not exported
 DDIM = library.DDIMScheduler
@@ -73,19 +73,13 @@ def plain(
     return [np.asarray(image) for image in images]
 
 
-def state(play: Player, made: Made) -> Any:
-    found = play.pipeline.states.get(made.candidate.name, "torch")  # type: ignore[attr-defined]
-    assert found is not None
-    return found
-
-
 def same(found: Any, wanted: Any) -> None:
     assert np.array_equal(found, wanted)
 
 
 def same_paths(play: Player, one: Made, other: Made) -> None:
     """Bit-equal latents say more than equal pixels of 8 bits."""
-    assert torch.equal(state(play, one)["x"], state(play, other)["x"])
+    assert torch.equal(latents(play, one), latents(play, other))
     same(one.pixels, other.pixels)
 
 

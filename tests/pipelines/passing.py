@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from noise_search.ask import Prompt
 from noise_search.moves import Continue, Start
 from noise_search.noise import Book, Gaussian
 from noise_search.pipelines.calls import denoisers
 from noise_search.pipelines.diffusers import DiffusersPipeline
-from tests.pipelines.playing import Made, Player
+from tests.pipelines.playing import Player, apart, latents
 
 STEPS, SEEDS = 3, (7, 8, 9)
 PROMPTS = [Prompt(f"p{i}", text) for i, text in enumerate(("a red circle", "two cubes", "green"))]
@@ -28,29 +27,25 @@ def player(pipe: Any, arguments: Mapping[str, Any], steps: int = STEPS, **more: 
     return Player(DiffusersPipeline(pipe, book, **given), book, steps)
 
 
-def latents(play: Player, made: Made) -> Tensor:
-    state: Any = play.pipeline.states.get(made.candidate.name, "torch")  # type: ignore[attr-defined]
-    return torch.as_tensor(state["x"])
-
-
 def denoiser(pipe: Any) -> Any:
     """The network whose rows are counted."""
     return getattr(pipe, denoisers(pipe)[0])
 
 
 @contextmanager
-def rows_of(module: Any) -> Iterator[list[int]]:
-    """Rows of each call of a module, seen from within."""
+def rows_of(*modules: Any) -> Iterator[list[int]]:
+    """Rows of each call of modules, seen from within."""
     rows: list[int] = []
 
     def hook(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
         rows.append(len(next(v for v in (*given, *named.values()) if hasattr(v, "__len__"))))
 
-    handle = module.register_forward_pre_hook(hook, with_kwargs=True)
+    handles = [m.register_forward_pre_hook(hook, with_kwargs=True) for m in modules]
     try:
         yield rows
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 def plain(pipe: Any, arguments: Mapping[str, Any], steps: int = STEPS) -> tuple[Any, int]:
@@ -100,7 +95,7 @@ def rows_are_their_own(pipe: Any, arguments: Mapping[str, Any], steps: int = STE
     found = [latents(wide, made) for made in wide.play(onward, PROMPTS)]
     for row, seed, prompt in zip(found, SEEDS, PROMPTS, strict=True):
         wanted = latents(narrow, narrow.one(Start(Gaussian(seed)), prompt))
-        assert (row - wanted).norm() <= 1e-4 * wanted.norm()
+        assert apart(row, wanted) <= 1e-4
 
 
 def passes_through(pipe: Any, arguments: Mapping[str, Any], steps: int = STEPS) -> None:

@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from noise_search.ask import Ask, Prompt, resolve
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
 from noise_search.moves import Move, Start
 from noise_search.noise import Book, Gaussian
+from noise_search.pipelines.diffusers import DiffusersPipeline
 from noise_search.problem import Pipeline, Played
+from tests.pipelines.zoo.kind import Kind
 
 PROMPT = Prompt("p0", "a red circle")
 
@@ -63,6 +67,29 @@ class Player:
 
     def start(self, seed: int, until: int = 1 << 30, **options: Any) -> Made:
         return self.one(Start(Gaussian(seed), until=until, **options))
+
+
+def player(pipe: Any, kind: Kind, width: int = 2, **more: Any) -> Player:
+    """Plays moves on a kind of the zoo, with the arguments of its calls unless others are given."""
+    book, given = Book(), {"arguments": dict(kind.arguments), **more}
+    return Player(DiffusersPipeline(pipe, book, width=width, **given), book, kind.steps)
+
+
+def state(play: Player, made: Made) -> dict[str, torch.Tensor]:
+    """The arrays that are kept of a candidate."""
+    found = play.pipeline.states.get(made.candidate.name, "torch")  # type: ignore[attr-defined]
+    assert found is not None
+    return dict(found)
+
+
+def latents(play: Player, made: Made) -> torch.Tensor:
+    """The latents of a candidate, as the loop holds them."""
+    return state(play, made)["x"]
+
+
+def apart(one: torch.Tensor, other: torch.Tensor) -> float:
+    """The distance of two arrays, relative to the other's norm."""
+    return float((one.double() - other.double()).norm() / other.double().norm())
 
 
 def _candidate(ask: Ask, played: Played) -> Candidate:

@@ -14,7 +14,8 @@ from noise_search.errors import UserError
 from noise_search.moves import Start
 from noise_search.noise import Gaussian
 from noise_search.study.search import search
-from tests.pipelines.passing import PROMPTS, latents, passes_through, player
+from tests.pipelines.passing import PROMPTS, passes_through, player
+from tests.pipelines.playing import latents
 from tests.pipelines.zoo import KINDS, load
 from tests.pipelines.zoo.conditions import FEATURES, load_ip_adapter, save_ip_adapter, save_lora
 from tests.pipelines.zoo.pictures import picture

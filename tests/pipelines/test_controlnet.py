@@ -21,12 +21,12 @@ from tests.pipelines.passing import (
     STEPS,
     cut_anywhere_is_whole,
     equals_the_plain_call,
-    latents,
     passes_through,
     player,
     rows_are_their_own,
     rows_of,
 )
+from tests.pipelines.playing import latents
 from tests.pipelines.zoo import Kind, load, save
 from tests.pipelines.zoo.conditions import ADAPTER, CONTROL, CONTROLLED
 from tests.pipelines.zoo.pictures import picture

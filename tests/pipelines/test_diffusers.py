@@ -28,8 +28,8 @@ from tests.pipelines.driven import (
     player,
     same,
     same_paths,
-    state,
 )
+from tests.pipelines.playing import latents
 
 
 @pytest.mark.parametrize("kind", ["flow", "ddim"])
@@ -55,16 +55,16 @@ def test_schedulers_of_other_settings(load_tiny: Load, name: str) -> None:
     steps = 7 if name.endswith("odd") else STEPS
     play = player(pipe, steps=steps)
     rows = play.play([Start(Gaussian(i)) for i in range(4)], PROMPTS)
-    latents = torch.stack([noise(i) for i in range(4)])
+    noises = torch.stack([noise(i) for i in range(4)])
     wanted = pipe(
         [p.text for p in PROMPTS],
         num_inference_steps=steps,
         guidance_scale=3.0,
-        latents=latents,
+        latents=noises,
         output_type="latent",
     ).images
     for i, row in enumerate(rows):
-        assert torch.equal(state(play, row)["x"], wanted[i])
+        assert torch.equal(latents(play, row), wanted[i])
     for cut in range(1, steps):
         half = play.one(Start(Gaussian(1), until=cut), PROMPTS[1])
         other = play.one(Continue(half.candidate, Gaussian(9)), PROMPTS[1])
@@ -113,7 +113,7 @@ def test_a_random_path_of_a_flow_is_ddim_on_the_linear_path(load_tiny: Load) -> 
             now, then = linear(sigmas[i]), linear(sigmas[i + 1])
             parts = from_flow(x, pipe._predict(x, t, both, masks), now)
             x = ddim_step(parts, now, then, 0.7, noise(3, i + 1)[None])
-    torch.testing.assert_close(state(play, row)["x"], x[0], rtol=0, atol=3e-6)
+    torch.testing.assert_close(latents(play, row), x[0], rtol=0, atol=3e-6)
 
 
 @each_kind
@@ -143,7 +143,7 @@ def test_going_back(load_tiny: Load, kind: str, eta: float) -> None:
 def test_going_back_is_the_forward_kernel(load_tiny: Load) -> None:
     play = player(load_tiny("flow"))
     whole = play.start(3)
-    x = state(play, whole)["x"].double()
+    x = latents(play, whole).double()
     captured: list[Tensor] = []
 
     def hook(_: Any, inputs: Any) -> None:

@@ -32,9 +32,8 @@ from tests.pipelines.driven import (
     hooked,
     player,
     same,
-    state,
 )
-from tests.pipelines.playing import Made
+from tests.pipelines.playing import Made, latents
 
 
 @each_kind
@@ -192,7 +191,7 @@ def test_pictures_of_candidates_are_those_that_were_judged(
         picture = fresh.picture(made.candidate, PROMPTS[0])
         same(picture.pixels, made.pixels)
         assert picture.overhead.nfe == made.candidate.stage
-        assert torch.equal(picture.latents, state(play, made)["x"])
+        assert torch.equal(picture.latents, latents(play, made))
 
 
 class BoomError(Exception):

@@ -20,10 +20,10 @@ from tests.pipelines.passing import (
     STEPS,
     cut_anywhere_is_whole,
     equals_the_plain_call,
-    latents,
     passes_through,
     player,
 )
+from tests.pipelines.playing import latents
 from tests.pipelines.zoo import load
 from tests.pipelines.zoo.guided import HUNYUAN_IMAGE, hunyuan_image
 from tests.pipelines.zoo.warnings import KNOWN

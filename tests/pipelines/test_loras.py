@@ -21,8 +21,8 @@ from noise_search.study.prompts import prompts_of
 from noise_search.study.reproduce import reproduce
 from noise_search.study.search import search
 from noise_search.study.settings import Settings
-from tests.pipelines.passing import PROMPTS, STEPS, latents, player
-from tests.pipelines.playing import Player
+from tests.pipelines.passing import PROMPTS, STEPS, player
+from tests.pipelines.playing import Player, latents
 from tests.pipelines.zoo import KINDS, save
 from tests.pipelines.zoo import load as loaded
 from tests.pipelines.zoo.conditions import save_lora

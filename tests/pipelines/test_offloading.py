@@ -22,10 +22,10 @@ from tests.pipelines.passing import (
     PROMPTS,
     cut_anywhere_is_whole,
     equals_the_plain_call,
-    latents,
     passes_through,
     player,
 )
+from tests.pipelines.playing import latents
 from tests.pipelines.zoo.flows import GUIDED as EMBEDDED
 from tests.pipelines.zoo.flows import flux
 from tests.pipelines.zoo.unets import GUIDED, sd15

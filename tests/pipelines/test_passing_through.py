@@ -13,7 +13,8 @@ from diffusers import callbacks
 from noise_search.errors import UserError
 from noise_search.moves import Continue, Start
 from noise_search.noise import Gaussian
-from tests.pipelines.passing import PROMPTS, STEPS, latents, passes_through, player, rows_of
+from tests.pipelines.passing import PROMPTS, STEPS, passes_through, player, rows_of
+from tests.pipelines.playing import latents
 from tests.pipelines.zoo.flows import GUIDED as EMBEDDED
 from tests.pipelines.zoo.flows import SIZE as TOKENS
 from tests.pipelines.zoo.flows import flux, sd3
