@@ -40,6 +40,23 @@ class Decoding:
         """Decode fewer at once, as memory did not suffice for so many rows."""
         self.width = max(1, (min(self.width, rows) + 1) // 2)
 
+    def spare(self, error: Exception, rows: int) -> None:
+        """Decode fewer rows at once after an error, where that may help.
+
+        Some decoders are made for one video at a time, and fail on more.
+
+        Raises:
+            Exception: the error itself, where it would not help.
+        """
+        name = decoder_name(self.driver.pipe)
+        decoder = None if name is None else getattr(self.driver.pipe, name)
+        if out_of_memory(error):
+            self.halve(rows)
+        elif rows > 1 and _arose_in(error, decoder):
+            self.width = 1
+        else:
+            raise error
+
     def show(self, x: Tensor, plan: Plan, prompts: Sequence[Prompt], decoder: Any = None) -> Shown:
         """The pictures of a batch.
 
@@ -72,10 +89,9 @@ class Decoding:
             try:
                 found = self.show(x, plan, prompts[now], decoder)
             except Exception as error:
-                if not out_of_memory(error):
-                    raise
-                if self.width > 1:
-                    self.halve(self.width)
+                alone = self.width == 1
+                self.spare(error, min(self.width, len(latents[now])))
+                if not alone:
                     continue
                 found = np.zeros((1, 1, 1, 3)), ["out of memory while decoding"]
             pictures += list(found[0])
@@ -83,3 +99,13 @@ class Decoding:
         shape = next((p.shape for p, q in zip(pictures, problems, strict=True) if not q), (1, 1, 3))
         same = [p if p.shape == shape else np.zeros(shape) for p in pictures]
         return np.stack(same), problems
+
+
+def _arose_in(error: Exception, module: object) -> bool:
+    """Whether an error has come out of a module's own methods."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_locals.get("self") is module:
+            return module is not None
+        trace = trace.tb_next
+    return False

@@ -15,10 +15,11 @@ Pictures = NDArray[np.float32]
 
 
 def condition(pipe: Any, *prompts: str) -> dict[str, Any]:
-    """The keyword a pipeline takes its prompts by: texts, or numbers of classes."""
-    if "class_labels" in inspect.signature(pipe.__call__).parameters:
+    """The keyword a pipeline takes its prompts by: texts, numbers of classes, or none at all."""
+    takes = inspect.signature(pipe.__call__).parameters
+    if "class_labels" in takes:
         return {"class_labels": [int(prompt) for prompt in prompts]}
-    return {"prompt": list(prompts)}
+    return {"prompt": list(prompts)} if "prompt" in takes else {}
 
 
 def plain_call(kind: Kind, pipe: Any, prompt: str, seed: int) -> Pictures:
@@ -30,7 +31,7 @@ def plain_call(kind: Kind, pipe: Any, prompt: str, seed: int) -> Pictures:
         output_type="np",
         **kind.arguments,
     )
-    return np.asarray(made.frames if kind.video else made.images)
+    return np.asarray(made[0])
 
 
 def networks(pipe: Any) -> list[Any]:

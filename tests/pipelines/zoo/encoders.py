@@ -29,6 +29,21 @@ def clip_text(tokenizer: Any, *, width: int = 16, projected: bool = False, seed:
     return build(lambda: kind(config), seed=seed)
 
 
+def clip_eyes(*, projected: bool, side: int = 32, patch: int = 8, width: int = 16) -> Any:
+    """CLIP's vision model of a picture's side; `projected` for the class with a projection."""
+    config = library.CLIPVisionConfig(
+        hidden_size=width,
+        intermediate_size=2 * width,
+        projection_dim=width,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=side,
+        patch_size=patch,
+    )
+    kind = library.CLIPVisionModelWithProjection if projected else library.CLIPVisionModel
+    return build(lambda: kind(config), seed=5)
+
+
 def t5(tokenizer: Any, *, width: int = 16, multilingual: bool = False, seed: int = 2) -> Any:
     """T5's encoder, or UMT5's if `multilingual`."""
     sizes = {

@@ -21,6 +21,10 @@ class Kind:
 
     Those never hold the prompt, steps, generator or output type. The `prompts` of models with
     class labels are numbers as texts.
+
+    Attributes:
+        beside: components that lie with no checkpoint: whoever loads it hands them in.
+        settle: what its user sets after loading.
     """
 
     name: str
@@ -30,6 +34,8 @@ class Kind:
     steps: int = 4
     video: bool = False
     each_commit: bool = False
+    beside: Callable[[], Mapping[str, Any]] = dict
+    settle: Callable[[Any], None] = lambda _: None
 
 
 def save(kind: Kind, root: Path) -> Path:
@@ -42,6 +48,8 @@ def save(kind: Kind, root: Path) -> Path:
 
 def load(kind: Kind, root: Path, dtype: torch.dtype = torch.float32) -> Any:
     """The pipeline as a user loads it, without its progress bar."""
-    pipe = library.DiffusionPipeline.from_pretrained(save(kind, root), dtype=dtype)
+    given = {"dtype": dtype, **kind.beside()}
+    pipe = library.DiffusionPipeline.from_pretrained(save(kind, root), **given)
     pipe.set_progress_bar_config(disable=True)
+    kind.settle(pipe)
     return pipe
