@@ -110,6 +110,7 @@ class DiffusersPipeline(Staged[Tensor]):
         self._solvers: dict[int, Solver] = {}
         self._arrays: dict[tuple[int, ...], Tensors[Tensor]] = {}
         self._owed = ZERO
+        self._together = False  # whether several rows were seen to go through one call
         self._decoding = Decoding(self._driver, width)
 
     @property
@@ -269,6 +270,10 @@ class DiffusersPipeline(Staged[Tensor]):
                 walk = self._failed("out of memory at a batch of 1", part, rows, stretch)
             except MisshapenError as error:
                 walk = self._failed(str(error), part, rows, stretch)
+            except _Alone:
+                self.width = 1
+                waiting.insert(0, part)
+                continue
             found |= {i: w for i, w in zip(part, walk.rows, strict=True) if w is not None}
             each, overhead, stopped = walk.each, overhead + walk.overhead, walk.stopped
         return Walk([found.get(i) for i in range(len(rows))], each, overhead, stopped)
@@ -284,6 +289,7 @@ class DiffusersPipeline(Staged[Tensor]):
 
         Raises:
             _Full: the memory does not suffice.
+            _Alone: it may be that the pipeline takes a single prompt; nothing is spent.
         """
         plan = self._plan(stretch.steps, rows[0].prompt)
         first, kept, end = plan.span(stretch.begin, stretch.until, stretch.ahead, stretch.shown)
@@ -313,14 +319,19 @@ class DiffusersPipeline(Staged[Tensor]):
             lost = spent(part, len(rows)) + beside(part, len(batch))
             return Walk([None] * len(rows), self._each(plan, stretch), lost, stopped=True)
         except Exception as error:
-            if not out_of_memory(error):
-                raise
-            if not (part.kept and part.index >= end and stretch.shown):
+            walked = part.kept and part.index >= end and stretch.shown
+            if not walked and not out_of_memory(error):
+                known = self._together or part.rows or len(batch) == 1
+                if known or isinstance(error, (Apart, UserError)):
+                    raise
+                raise _Alone from error
+            if not walked:
                 raise _Full(spent(part, len(rows))) from None
-            self._decoding.halve(len(batch))
+            self._decoding.spare(error, len(batch))
         if stretch.shown and shown is None:
             latents = rows_of(part.seen, len(batch))
             shown = self._decoding.show_all(latents, plan, prompts, cheap)
+        self._together |= len(batch) > 1
         each = self._each(plan, stretch)
         found = self._results(part, shown, len(batch), len(rows), stretch)
         return Walk(found, each, beside(part, len(batch)), part.stopped)
@@ -377,6 +388,10 @@ class DiffusersPipeline(Staged[Tensor]):
         if problems[0] is not None:
             raise UserError(f"a picture cannot be shown again: {problems[0]}")
         return as_bytes(pictures[0]), Cost(decodes=int(self.decoder))
+
+
+class _Alone(Exception):  # noqa: N818 - a wish, not an error
+    """The first batch has failed, at no cost: to be tried row by row."""
 
 
 class _Full(Exception):  # noqa: N818 - told to the loop above it alone

@@ -13,8 +13,9 @@ from torch import Tensor
 
 __all__ = ["Apart", "Embeddings"]
 
-
 _COUNT = "batch_size"
+_ALIKE = 2e-2
+"""How far copies of a prompt may be apart, for half precision's sake."""
 
 
 class Apart(Exception):  # noqa: N818 - a wish, not an error
@@ -22,28 +23,24 @@ class Apart(Exception):  # noqa: N818 - a wish, not an error
 
 
 class Part(NamedTuple):
-    """One part of an encoder's answer: one prompt's row of it, or what all prompts share."""
+    """One part of an encoder's answer: one prompt's rows of it, or what all prompts share.
+
+    Attributes:
+        value: the rows; the part as it is, or its own parts where it has some.
+        axis: along which its rows lie; None where it has none.
+        nested: whether it is a list or tuple of parts, as of a text encoder's layers.
+    """
 
     value: Any
-    per_prompt: bool
+    axis: int | None
+    nested: bool = False
 
 
 class Row(NamedTuple):
-    """One prompt's part of an encoder's answer, and whether the answer was a tuple."""
+    """One prompt's part of an encoder's answer, and the bytes that it holds."""
 
-    parts: tuple[Part, ...]
-    several: bool
-
-    @property
-    def size(self) -> int:
-        """Bytes held."""
-        tensors = [
-            item
-            for part in self.parts
-            for item in (part.value if isinstance(part.value, list) else [part.value])
-            if isinstance(item, Tensor)
-        ]
-        return sum(tensor.nbytes for tensor in tensors)
+    part: Part
+    size: int
 
 
 class Embeddings:
@@ -79,7 +76,8 @@ class Embeddings:
             if rest.get(_COUNT) == count:  # some are told how many prompts they are given
                 rest[_COUNT] = self._copies
             rows = [
-                self._row(encode, {k: v[i] for k, v in texts.items()}, rest) for i in range(count)
+                self._row(encode, {k: v[i] for k, v in texts.items()}, rest).part
+                for i in range(count)
             ]
             # Padded to a common length, a row would depend on its neighbours.
             if not _share_alike(rows):
@@ -97,19 +95,56 @@ class Embeddings:
             self._rows.move_to_end(key)
             return self._rows[key]
         answer = encode(**{k: [text] * self._copies for k, text in texts.items()}, **rest)
-        parts = answer if isinstance(answer, tuple) else (answer,)
-        row = Row(tuple(self._first(part) for part in parts), isinstance(answer, tuple))
+        part = _first(answer, self._copies)
+        row = Row(part, _size(part))
         self._rows[key] = row
         self._bytes += row.size
         while self._bytes > self._keep and len(self._rows) > 1:
             self._bytes -= self._rows.popitem(last=False)[1].size
         return row
 
-    def _first(self, part: Any) -> Part:
-        """The first prompt's rows of one part; a part without such rows is the same for all."""
-        if isinstance(part, (Tensor, list)) and _length(part) == self._copies:
-            return Part(part[:1].clone() if isinstance(part, Tensor) else part[:1], True)
-        return Part(part, False)
+
+def _first(answer: Any, copies: int) -> Part:
+    """The first prompt's rows of an answer; a part without such rows is the same for all."""
+    if isinstance(answer, Tensor):
+        axis = _axis(answer, copies)
+        return Part(answer if axis is None else answer.narrow(axis, 0, 1).clone(), axis)
+    if isinstance(answer, list) and len(answer) == copies and _repeats(answer):
+        return Part(answer[:1], 0)
+    if isinstance(answer, (list, tuple)):
+        return Part(type(answer)(_first(part, copies) for part in answer), None, nested=True)
+    return Part(answer, None)
+
+
+def _axis(part: Tensor, copies: int) -> int | None:
+    """Where a tensor's rows lie: all are of one prompt, and so they are alike.
+
+    The first axis is theirs, or a later one: some stack the layers of a text encoder.
+    """
+    axes = range(part.ndim - 1 if part.ndim > 2 else min(part.ndim, 1))
+    fit = [axis for axis in axes if part.shape[axis] == copies]
+    return next((axis for axis in fit if _repeats(part.unbind(axis))), None)
+
+
+def _repeats(rows: Sequence[Any]) -> bool:
+    """Whether rows are one and the same, but for the last bits."""
+    first = rows[0]
+    if not isinstance(first, Tensor):
+        return not isinstance(first, (list, tuple)) and all(row == first for row in rows)
+    return all(
+        isinstance(row, Tensor)
+        and row.shape == first.shape
+        and torch.allclose(row.double(), first.double(), _ALIKE, _ALIKE, equal_nan=True)
+        for row in rows[1:]
+    )
+
+
+def _size(part: Part) -> int:
+    """Bytes held."""
+    if part.nested:
+        return sum(_size(inner) for inner in part.value)
+    items = part.value if isinstance(part.value, list) else [part.value]
+    return sum(item.nbytes for item in items if isinstance(item, Tensor))
 
 
 def _is_texts(value: Any) -> bool:
@@ -124,21 +159,20 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, str, torch.device, torch.dtype))
 
 
-def _length(part: Tensor | list[Any]) -> int:
-    return len(part) if isinstance(part, list) or part.ndim else -1
-
-
-def _share_alike(rows: Sequence[Row]) -> bool:
-    """Whether the parts that are not a prompt's own are the same for all of these prompts."""
-    first = rows[0].parts
-    return all(
-        _shaped(mine.value) == _shaped(its.value)
-        if mine.per_prompt
-        else not isinstance(mine.value, Tensor) or torch.equal(mine.value, its.value)
-        for row in rows
-        if row is not rows[0]
-        for mine, its in zip(first, row.parts, strict=True)
-    )
+def _share_alike(parts: Sequence[Part]) -> bool:
+    """Whether answers differ in their prompts' own rows alone, and those can be joined."""
+    first = parts[0]
+    if any(part.nested != first.nested or part.axis != first.axis for part in parts):
+        return False
+    if first.nested:
+        lengths = {len(part.value) for part in parts}
+        within = zip(*(part.value for part in parts), strict=False)
+        return len(lengths) == 1 and all(_share_alike(inner) for inner in within)
+    if first.axis is not None:
+        return len({_shaped(part.value) for part in parts}) == 1
+    if isinstance(first.value, Tensor):
+        return all(torch.equal(part.value, first.value) for part in parts)
+    return True
 
 
 def _shaped(value: Any) -> tuple[int, ...]:
@@ -146,16 +180,14 @@ def _shaped(value: Any) -> tuple[int, ...]:
     return tuple(value.shape) if isinstance(value, Tensor) else ()
 
 
-def _joined(rows: Sequence[Row]) -> Any:
+def _joined(parts: Sequence[Part]) -> Any:
     """The answer for a batch, from those of its prompts."""
-    answer = tuple(
-        _cat([part.value for part in parts]) if parts[0].per_prompt else parts[0].value
-        for parts in zip(*(row.parts for row in rows), strict=True)
-    )
-    return answer if rows[0].several else answer[0]
-
-
-def _cat(values: Sequence[Any]) -> Any:
-    if isinstance(values[0], Tensor):
-        return torch.cat(list(values))
-    return [item for value in values for item in value]
+    first = parts[0]
+    if first.nested:
+        within = zip(*(part.value for part in parts), strict=True)
+        return type(first.value)(_joined(inner) for inner in within)
+    if first.axis is None:
+        return first.value
+    if isinstance(first.value, Tensor):
+        return torch.cat([part.value for part in parts], dim=first.axis)
+    return [item for part in parts for item in part.value]

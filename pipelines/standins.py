@@ -66,7 +66,10 @@ class Scheduler:
         return type(self.__dict__["_inner"])
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["_inner"], name)
+        inner = self.__dict__["_inner"]
+        if name == _SCALING and not hasattr(inner, name):
+            return _unscaled  # `type(...)` tells pipelines that this is another class
+        return getattr(inner, name)
 
     def __setattr__(self, name: str, value: object) -> None:
         setattr(self._inner, name, value)
@@ -95,6 +98,14 @@ class Scheduler:
             return _Stepped(answer) if by_name else answer
 
         return step
+
+
+_SCALING = "scale_model_input"
+
+
+def _unscaled(sample: Tensor, *_: Any) -> Tensor:
+    """What a scheduler that scales nothing would answer, if it were asked."""
+    return sample
 
 
 class _Stepped(tuple[Any, ...]):

@@ -148,6 +148,8 @@ class Surveyor:
         self._times.append(float(torch.as_tensor(given["timestep"]).flatten()[0]))
         self._rows.append(self._given // ROWS)
         self._given = 0
+        # Where a loop mixes noise in again, the scheduler's place says how much.
+        self.solver.stand(self._place() + len(self._times))
         if len(self._times) > 4 * self.steps + 16:
             raise Halt("its loop takes too many steps")
         return sample, sample

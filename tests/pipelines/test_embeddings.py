@@ -40,6 +40,11 @@ class Encoder:
         self.asked.append(prompt)
         return torch.tensor([[float(len(text))] for text in prompt])
 
+    def layered(self, prompt: list[str]) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """The layers of a text encoder, stacked and as lists; one has as many as there are rows."""
+        rows = self.rows(prompt)[..., None] + torch.arange(4.0).reshape(1, 2, 2)
+        return torch.stack([rows, rows * 2]), [rows, rows * 2], [rows, rows * 2, rows * 3]
+
     def doubled(self, prompt: list[str]) -> tuple[Tensor, Tensor]:
         rows = self.rows(prompt)
         return rows, torch.cat([rows - 1, rows])
@@ -75,6 +80,21 @@ def test_answers_that_are_no_tuple() -> None:
     assert encode(["aa", "b"]).tolist() == [[2], [1]]
     encode(["b"])
     assert len(encoder.asked) == 2
+
+
+def test_layers_are_not_taken_for_rows() -> None:
+    """Prompts have rows along a later axis, and in each tensor of a list."""
+    encoder = Encoder()
+    stacked, two, three = Embeddings(COPIES).remembering(encoder.layered)(["aa", "b"])
+    wanted = torch.stack([_layer("aa"), _layer("b")])
+    assert torch.equal(stacked, torch.stack([wanted, wanted * 2]))
+    for layers in (two, three):
+        for times, layer in enumerate(layers, 1):
+            assert torch.equal(layer, wanted * times)
+
+
+def _layer(text: str) -> Tensor:
+    return len(text) + torch.arange(4.0).reshape(2, 2)
 
 
 def test_what_cannot_share_a_batch_is_told_and_other_arguments_are_left_alone() -> None:

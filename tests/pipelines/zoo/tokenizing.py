@@ -117,6 +117,17 @@ def qwen_tokenizer() -> Any:
     return tokenizer
 
 
+def qwen_processor(tokenizer: Any) -> Any:
+    """Qwen's processor of texts and pictures, in patches of 14 pixels, merged two by two."""
+    sizes = {"min_pixels": 28 * 28, "max_pixels": 28 * 28 * 16}
+    return library.Qwen2VLProcessor(
+        image_processor=library.Qwen2VLImageProcessor(patch_size=14, merge_size=2, **sizes),
+        tokenizer=tokenizer,
+        video_processor=library.Qwen2VLVideoProcessor(**sizes),
+        chat_template=tokenizer.chat_template,
+    )
+
+
 def mistral_processor() -> Any:
     """Pixtral's processor, by which FLUX.2 reads conversations; texts alone are given to it."""
     marks = [

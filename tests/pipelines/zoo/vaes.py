@@ -12,9 +12,8 @@ from tests.pipelines.zoo.weights import build
 library: Any = diffusers
 
 
-def kl_vae(*, channels: int = 4, scaling: float = 0.18215, **more: Any) -> Any:
+def kl_vae(*, channels: int = 4, scaling: float = 0.18215, depth: int = 4, **more: Any) -> Any:
     """AutoencoderKL of `channels` latent channels: (3, 8h, 8w) to (channels, h, w)."""
-    depth = 4
     return muted(
         build(
             lambda: library.AutoencoderKL(
