@@ -80,25 +80,53 @@ def denoisers(pipe: Any) -> list[str]:
 
 def labelled(pipe: Any) -> bool:
     """Whether a pipeline is told classes, and not texts."""
-    return not signature_of(type(pipe)).takes("prompt")
+    takes = signature_of(type(pipe))
+    return takes.takes("class_labels") and not takes.takes("prompt")
 
 
-def arguments_of(pipe: Any, prompts: Sequence[Prompt]) -> dict[str, Any]:
+def arguments_of(pipe: Any, prompts: Sequence[Prompt], given: Mapping[str, Any]) -> dict[str, Any]:
     """What prompts are to a pipeline: texts, or labels of classes by number or name.
 
+    One that is told a picture and nothing else takes it for each row; what a prompt says is then
+    for verifiers alone.
+
+    Args:
+        pipe: the pipeline.
+        prompts: of the rows.
+        given: the other arguments of its call.
+
     Raises:
-        UserError: a label is unknown, or a negative prompt has no place.
+        UserError: a label is unknown, a negative prompt has no place, or a picture is missing.
     """
     name, takes = type(pipe).__name__, signature_of(type(pipe))
     negative = [prompt.negative for prompt in prompts]
     if negative[0] is not None and not takes.takes("negative_prompt"):
         raise UserError(f"{name} takes no negative prompt")
     without = {} if negative[0] is None else {"negative_prompt": negative}
-    if not labelled(pipe):
+    if takes.takes("prompt"):
         return {"prompt": [prompt.text for prompt in prompts], **without}
-    if takes.takes("class_labels"):
-        return {"class_labels": [_label(pipe, prompt.text) for prompt in prompts], **without}
-    raise UserError(f"{name} takes neither a prompt nor class labels")
+    if takes.takes("image") and not labelled(pipe):
+        return {"image": _repeated(name, given.get("image"), len(prompts)), **without}
+    if not labelled(pipe):
+        raise UserError(f"{name} takes neither a prompt nor class labels nor an image")
+    return {"class_labels": [_label(pipe, prompt.text) for prompt in prompts], **without}
+
+
+def _repeated(name: str, picture: Any, count: int) -> Any:
+    """A picture for each row.
+
+    Raises:
+        UserError: there is none, or more than one.
+    """
+    if picture is None:
+        raise UserError(f"{name} is told a picture: give it as the argument image")
+    if hasattr(picture, "expand"):  # a tensor
+        pictures = picture[None] if picture.ndim == 3 else picture
+    else:
+        pictures = list(picture) if isinstance(picture, (list, tuple)) else [picture]
+    if len(pictures) != 1:
+        raise UserError(f"{name}: one image is needed, not {len(pictures)}")
+    return pictures * count if isinstance(pictures, list) else pictures.expand(count, -1, -1, -1)
 
 
 def _label(pipe: Any, text: str) -> int:
@@ -117,6 +145,9 @@ def pictures_of(answer: Any, count: int) -> tuple[NDArray[Any], list[str | None]
     Returns:
         (rows, [frames,] height, width, 3) in [0, 1], and a reason or None for each row.
     """
+    # Some hand on the pictures themselves, and not a tuple of what they have made.
+    if not isinstance(answer, tuple):
+        return np.asarray(answer), [None] * count
     pictures = np.asarray(answer[0])
     flags = answer[1] if len(answer) > 1 and isinstance(answer[1], (list, tuple)) else []
     said = "the pipeline's safety checker blanked it"

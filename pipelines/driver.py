@@ -219,7 +219,7 @@ class Driver:
         return {
             **{k: _for_each(k, v, prompts) for k, v in self.arguments.items() if k != CALLBACK},
             **self._steering(),
-            **arguments_of(self.pipe, prompts),
+            **arguments_of(self.pipe, prompts, self.arguments),
             "num_inference_steps": steps,
             "generator": generators if self._apart else generators[0],
             "output_type": output,

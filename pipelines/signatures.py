@@ -22,7 +22,7 @@ __all__ = [
     "signature_of",
 ]
 
-FRAMES = ("num_frames", "video_length")
+FRAMES = ("num_frames", "video_length", "frames")
 """Parameters that only a pipeline of videos has."""
 RATES = ("fps", "frame_rate")
 """Frames a second, as pipelines of videos call them."""
@@ -62,7 +62,16 @@ class Signature:
     @property
     def video(self) -> bool:
         """Whether it makes videos."""
-        return any(name in self.parameters for name in FRAMES)
+        return self.films(())
+
+    def films(self, names: Iterable[str]) -> bool:
+        """Whether a call makes a video: it takes a number of frames, or is given one.
+
+        Args:
+            names: the arguments of the call.
+        """
+        given = {*self.parameters, *(names if self.open else ())}
+        return not given.isdisjoint(FRAMES)
 
     def rate(self, arguments: Mapping[str, object], fps: float | None = None) -> float | None:
         """Frames a second of its videos: as asked for or called, its own, or 16; None of pictures.
@@ -71,7 +80,7 @@ class Signature:
             arguments: what it is called with.
             fps: what is asked for of a call that takes no such argument.
         """
-        if not self.video:
+        if not self.films(arguments):
             return None
         rates = [given.get(name) for given in (arguments, self.parameters) for name in RATES]
         found = (float(r) for r in (fps, *rates) if isinstance(r, (int, float)) and r > 0)
@@ -93,9 +102,12 @@ class Signature:
         Raises:
             UserError: they have no meaning here.
         """
-        if not (self.video or self.open):
-            raise UserError(f"fps: {self.name} makes no videos; leave it out")
-        for name in names:
+        given = list(names)
+        unknown = self.open and not self.parameters
+        if not (unknown or self.films(given)):
+            way = f"; leave it out, or give {FRAMES[0]} too" if self.open else "; leave it out"
+            raise UserError(f"fps: {self.name} makes no videos{way}")
+        for name in given:
             if name in RATES:
                 raise UserError(f"fps: pipeline.{name} says it too; leave one out")
 
