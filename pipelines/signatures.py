@@ -59,11 +59,6 @@ class Signature:
         scale = self.parameters.get("guidance_scale")
         return float(scale) if isinstance(scale, (int, float)) else None
 
-    @property
-    def video(self) -> bool:
-        """Whether it makes videos."""
-        return self.films(())
-
     def films(self, names: Iterable[str]) -> bool:
         """Whether a call makes a video: it takes a number of frames, or is given one.
 

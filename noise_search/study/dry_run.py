@@ -320,7 +320,7 @@ def price_of(settings: Settings) -> Pricer:
         writing=writing_of(settings),
         preview=settings.preview,
     )
-    moving = signature(settings.model).video
+    moving = signature(settings.model).films(settings.pipeline)
     if settings.verifier is None:
         return pricer
     look = most_of_spec(settings.verifier, moving=moving)

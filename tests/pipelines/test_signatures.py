@@ -106,3 +106,25 @@ def test_frames_a_second(
     rate: float | None,
 ) -> None:
     assert Signature("P", parameters).rate(arguments, fps) == rate
+
+
+class Willing:
+    """A pipeline of somebody's own that takes whatever it is given."""
+
+    def __call__(self, prompt: str, **more: object) -> None: ...
+
+
+def test_a_call_that_takes_anything_makes_a_video_where_it_is_given_frames() -> None:
+    takes = signature_of(Willing)
+    said = r"^fps: Willing makes no videos; leave it out, or give num_frames too$"
+    with pytest.raises(UserError, match=said):
+        takes.check_rate(["height"])
+    assert takes.rate({"height": 8}, 24) is None
+    takes.check_rate(["num_frames"])
+    assert takes.rate({"num_frames": 8}, 24) == 24.0
+    with pytest.raises(UserError, match=r"^fps: pipeline\.frame_rate says it too; leave one out$"):
+        takes.check_rate(["num_frames", "frame_rate"])
+
+
+def test_frames_a_second_of_what_is_not_known_yet_are_for_later() -> None:
+    Signature("owner/model", open=True).check_rate([])
