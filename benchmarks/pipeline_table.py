@@ -21,10 +21,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkpoints of the tes
 from noise_search.ask import Prompt
 from noise_search.errors import UserError
 from noise_search.moves import Continue, Start
-from noise_search.noise import Book, Gaussian
-from noise_search.pipelines.diffusers import DiffusersPipeline
-from tests.pipelines.playing import Made, Player
+from noise_search.noise import Gaussian
+from tests.pipelines.plainly import differences
+from tests.pipelines.playing import Made, Player, apart, latents, player
 from tests.pipelines.zoo import KINDS, Kind, load
+from tests.pipelines.zoo.calling import plain_call
 
 PAGE = Path(__file__).parents[1] / "docs" / "pipelines.md"
 BEGIN, END = "<!-- measured: python benchmarks/pipeline_table.py -->\n", "<!-- end -->\n"
@@ -66,7 +67,7 @@ def row(kind: Kind, pipe: Any) -> tuple[str, ...]:
         type(pipe).__name__.removesuffix("Pipeline"),
         type(pipe.scheduler).__name__.removesuffix("Scheduler"),
         f"{each:g}",
-        plain(kind, pipe, play),
+        plain(kind, pipe),
         cut(kind, play, whole),
         widths(kind, pipe),
         "yes" if play.pipeline.stochastic else "no",
@@ -74,36 +75,19 @@ def row(kind: Kind, pipe: Any) -> tuple[str, ...]:
     )
 
 
-def player(pipe: Any, kind: Kind, width: int = 2, **more: Any) -> Player:
-    """Plays moves on a pipeline."""
-    book = Book()
-    made = DiffusersPipeline(pipe, book, width=width, arguments=dict(kind.arguments), **more)
-    return Player(made, book, kind.steps)
-
-
 def prompt(kind: Kind) -> Prompt:
     """What is asked for."""
     return Prompt("p", kind.prompts[0])
 
 
-def plain(kind: Kind, pipe: Any, play: Player) -> str:
-    """How far a whole path is from a plain call with the same seed."""
-    if play.pipeline.stochastic or "image" in kind.arguments:
-        return "not compared"
-    alone, text = player(pipe, kind, 1, fast=True), kind.prompts[0]
-    made = alone.one(Start(Gaussian(7)), prompt(kind))
-    what = {"class_labels": [int(text)]} if text.isdigit() else {"prompt": [text]}
-    answer = pipe(
-        **what,
-        **kind.arguments,
-        num_inference_steps=kind.steps,
-        generator=torch.Generator().manual_seed(7),
-        output_type="np",
-        return_dict=False,
-    )
-    shown = (np.asarray(answer[0])[0] * 255).round().astype(np.uint8)
-    most = int(np.abs(shown.astype(int) - made.pixels).max())
-    return "bit-equal" if most == 0 else f"within {most} of 255"
+def plain(kind: Kind, pipe: Any) -> str:
+    """Whether a whole path is the plain call with the same seed, or with the same draws."""
+    parts = differences(kind, pipe, seed=7)
+    if parts:
+        return f"differs in {', '.join(parts)}"
+    made = player(pipe, kind, width=1).one(Start(Gaussian(7)), prompt(kind))
+    shown = (plain_call(kind, pipe, kind.prompts[0], seed=7)[0] * 255).round().astype(np.uint8)
+    return "bit-equal" if np.array_equal(made.pixels, shown) else "bit-equal (same draws)"
 
 
 def cut(kind: Kind, play: Player, whole: Made) -> str:
@@ -118,7 +102,7 @@ def cut(kind: Kind, play: Player, whole: Made) -> str:
 
 def widths(kind: Kind, pipe: Any) -> str:
     """How far latents of two widths are from each other."""
-    plays = [player(pipe, kind, width) for width in (3, 1)]
+    plays = [player(pipe, kind, width=width) for width in (3, 1)]
     found = [latents(p, p.one(Start(Gaussian(1)), prompt(kind))) for p in plays]
     return told(apart(*found))
 
@@ -131,17 +115,6 @@ def back(kind: Kind, play: Player) -> str:
     except UserError:
         return "refused"
     return "yes" if made.played.failure is None else "fails"
-
-
-def latents(play: Player, made: Made) -> torch.Tensor:
-    """The latents of a candidate."""
-    state: Any = play.pipeline.states.get(made.candidate.name, "torch")  # type: ignore[attr-defined]
-    return torch.as_tensor(state["x"]).double()
-
-
-def apart(one: torch.Tensor, other: torch.Tensor) -> float:
-    """The relative distance of two arrays."""
-    return float((one - other).norm() / other.norm())
 
 
 def told(distance: float) -> str:
