@@ -79,26 +79,31 @@ class Decoding:
     def show_all(
         self, latents: Sequence[Tensor], plan: Plan, prompts: Sequence[Prompt], decoder: Any
     ) -> Shown:
-        """The pictures of latents, in parts; see `show`."""
+        """The pictures of latents, in parts of one width; see `show`.
+
+        A picture's last bits depend on how many are decoded with it. So the last part is padded,
+        and where memory does not suffice for one part, all are decoded at the new width.
+        """
         count = len(latents)
         pictures: list[NDArray[Any]] = []
         problems: list[str | None] = []
         while len(pictures) < count:
-            now = slice(len(pictures), len(pictures) + self.width)
-            x = joined(latents[now], plan.copies)
+            first, width = len(pictures), min(self.width, count)
+            now = [min(i, count - 1) for i in range(first, first + width)]
+            x = joined([latents[i] for i in now], plan.copies)
             try:
-                found = self.show(x, plan, prompts[now], decoder)
+                found = self.show(x, plan, [prompts[i] for i in now], decoder)
             except Exception as error:
-                alone = self.width == 1
-                self.spare(error, min(self.width, len(latents[now])))
-                if not alone:
+                self.spare(error, width)
+                if width > 1:
+                    pictures, problems = [], []
                     continue
                 found = np.zeros((1, 1, 1, 3)), ["out of memory while decoding"]
             pictures += list(found[0])
             problems += found[1]
         shape = next((p.shape for p, q in zip(pictures, problems, strict=True) if not q), (1, 1, 3))
-        same = [p if p.shape == shape else np.zeros(shape) for p in pictures]
-        return np.stack(same), problems
+        same = [p if p.shape == shape else np.zeros(shape) for p in pictures[:count]]
+        return np.stack(same), problems[:count]
 
 
 def _arose_in(error: Exception, module: object) -> bool:

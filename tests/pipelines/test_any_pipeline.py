@@ -206,6 +206,28 @@ def test_pictures_that_a_safety_checker_blanks_fail_with_that_reason(
 
 
 @few
+def test_what_is_decoded_in_parts_is_decoded_at_one_width(
+    kind: Kind, loaded: Callable[[Kind], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the last part, and those that were decoded before memory ran short."""
+    pipe, widths = loaded(kind), list[int]()
+    decode = pipe.vae.decode
+
+    def full(latents: torch.Tensor, *args: Any, **named: Any) -> Any:
+        widths.append(len(latents))
+        if len(latents) > 4 or len(widths) == 3:
+            raise torch.OutOfMemoryError("out of memory")
+        return decode(latents, *args, **named)
+
+    play = player(pipe, kind, width=7)
+    play.pipeline.price(play.ask(Start(Gaussian(1)), prompts(kind)[0]))  # surveyed in peace
+    monkeypatch.setattr(pipe.vae, "decode", full)
+    first, *_, last = play.play([Start(Gaussian(1))] * 7, prompts(kind)[:1] * 7)
+    assert widths == [7, 4, 4, *[2] * 4]
+    assert np.array_equal(first.pixels, last.pixels)
+
+
+@few
 @pytest.mark.parametrize("first", [0, 2])
 def test_a_row_that_breaks_at_a_step_fails_alone(
     kind: Kind, first: int, loaded: Callable[[Kind], Any]
