@@ -157,7 +157,15 @@ def test_the_command_takes_a_folder_with_a_controlnet_and_a_picture_of_a_file(
 
 @pytest.mark.nightly
 @pytest.mark.filterwarnings("ignore:The decode_latents method:FutureWarning")  # its own
-def test_a_t2i_adapter_passes_through_in_batches_of_one(loaded: Callable[[Kind], Any]) -> None:
+def test_a_t2i_adapter_passes_through_row_by_row(loaded: Callable[[Kind], Any]) -> None:
+    """diffusers wants as many pictures as prompts there, so a wider batch is tried and given up."""
     pipe = loaded(ADAPTER)
     equals_the_plain_call(pipe, ADAPTER.arguments)
     cut_anywhere_is_whole(pipe, ADAPTER.arguments)
+    wide, narrow = (player(pipe, ADAPTER.arguments, width=width) for width in (3, 1))
+    moves, prompts = [Start(Gaussian(seed)) for seed in (7, 8)], PROMPTS[:2]
+    found, wanted = (play.play(moves, prompts) for play in (wide, narrow))
+    assert wide.pipeline.width == 1  # type: ignore[attr-defined]
+    assert wide.overhead == narrow.overhead
+    for row, other in zip(found, wanted, strict=True):
+        assert torch.equal(latents(wide, row), latents(narrow, other))
