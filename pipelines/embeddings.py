@@ -8,8 +8,11 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import wraps
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from noise_search.pipelines.arguments import recorded
 
 __all__ = ["Apart", "Embeddings"]
 
@@ -70,13 +73,16 @@ class Embeddings:
             texts = {k: v for k, v in given.items() if _is_texts(v)}
             rest = {k: v for k, v in given.items() if k not in texts}
             counts = {len(v) for v in texts.values()}
-            if len(counts) != 1 or not all(_is_plain(v) for v in rest.values()):
+            alone = not all(_is_plain(v) for v in rest.values())
+            if len(counts) != 1 or (alone and not all(_is_told(v) for v in rest.values())):
                 return encode(*args, **kwargs)
             [count] = counts
+            # Encoders that look at a picture beside the text want one for each text.
+            copies = 1 if alone else self._copies
             if rest.get(_COUNT) == count:  # some are told how many prompts they are given
-                rest[_COUNT] = self._copies
+                rest[_COUNT] = copies
             rows = [
-                self._row(encode, {k: v[i] for k, v in texts.items()}, rest).part
+                self._row(encode, {k: v[i] for k, v in texts.items()}, rest, copies).part
                 for i in range(count)
             ]
             # Padded to a common length, a row would depend on its neighbours.
@@ -87,21 +93,37 @@ class Embeddings:
         return encode_prompt
 
     def _row(
-        self, encode: Callable[..., Any], texts: Mapping[str, str], rest: Mapping[str, Any]
+        self,
+        encode: Callable[..., Any],
+        texts: Mapping[str, str],
+        rest: Mapping[str, Any],
+        copies: int,
     ) -> Row:
-        """One prompt's part of the answer."""
-        key = (tuple(texts.items()), tuple((k, str(v)) for k, v in rest.items()))
+        """One prompt's part of the answer, where it is encoded in so many copies."""
+        key = (tuple(texts.items()), tuple((k, _told(v)) for k, v in rest.items()))
         if key in self._rows:
             self._rows.move_to_end(key)
             return self._rows[key]
-        answer = encode(**{k: [text] * self._copies for k, text in texts.items()}, **rest)
-        part = _first(answer, self._copies)
+        answer = encode(**{k: [text] * copies for k, text in texts.items()}, **rest)
+        part = _first(answer, copies)
         row = Row(part, _size(part))
         self._rows[key] = row
         self._bytes += row.size
         while self._bytes > self._keep and len(self._rows) > 1:
             self._bytes -= self._rows.popitem(last=False)[1].size
         return row
+
+
+def _is_told(value: Any) -> bool:
+    """Whether what a value holds can be told from its digest: pictures, arrays, plain values."""
+    if isinstance(value, (list, tuple)):
+        return all(_is_told(part) for part in value)
+    picture = type(value).__module__.startswith("PIL.")
+    return picture or isinstance(value, (Tensor, np.ndarray)) or _is_plain(value)
+
+
+def _told(value: Any) -> str:
+    return str(value) if _is_plain(value) else str(recorded(value))
 
 
 def _first(answer: Any, copies: int) -> Part:

@@ -40,6 +40,11 @@ class Encoder:
         self.asked.append(prompt)
         return torch.tensor([[float(len(text))] for text in prompt])
 
+    def beside(self, prompt: list[str], image: Any) -> Tensor:
+        """Takes one picture for each text, and so one text for a picture."""
+        seen = float(image.sum()) if isinstance(image, Tensor) else 0.0
+        return self.rows(prompt) + seen
+
     def layered(self, prompt: list[str]) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """The layers of a text encoder, stacked and as lists; one has as many as there are rows."""
         rows = self.rows(prompt)[..., None] + torch.arange(4.0).reshape(1, 2, 2)
@@ -105,6 +110,19 @@ def test_what_cannot_share_a_batch_is_told_and_other_arguments_are_left_alone() 
     encode = Embeddings(COPIES).remembering(encoder.encode_prompt)
     encode(["a"], prompt_embeds=torch.zeros(1))
     assert encoder.asked[-1] == ["a"]
+
+
+def test_a_text_that_is_read_beside_a_picture_is_encoded_alone_and_once() -> None:
+    encoder = Encoder()
+    encode = Embeddings(COPIES).remembering(encoder.beside)
+    one, other = torch.ones(3, 2, 2), torch.zeros(3, 2, 2)
+    assert encode(["aa", "b", "aa"], one).tolist() == [[14], [13], [14]]
+    assert encode(["aa"], one.clone()).tolist() == [[14]]
+    assert encode(["aa"], other).tolist() == [[2]]
+    assert encoder.asked == [["aa"], ["b"], ["aa"]]
+    encode(["aa"], Encoder())  # nobody can tell whether it is the same
+    encode(["aa"], Encoder())
+    assert len(encoder.asked) == 5
 
 
 def test_arguments_that_hold_several_plain_values_are_told_apart() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import transformers
 
+from tests.pipelines.zoo.tokenizing import SIGHTS
 from tests.pipelines.zoo.weights import build
 
 library: Any = transformers
@@ -97,7 +98,18 @@ def decoder_sizes(tokenizer: Any) -> dict[str, Any]:
 
 
 def qwen_vl(tokenizer: Any) -> Any:
-    """Qwen 2.5 VL, whose eyes stay shut: Qwen-Image reads texts with it."""
+    """Qwen 2.5 VL; its eyes stay shut where its tokenizer has no tokens of pictures."""
+    known, [start, end, image, video] = tokenizer.get_vocab(), SIGHTS
+    marks = (
+        {
+            "vision_start_token_id": known[start],
+            "vision_end_token_id": known[end],
+            "image_token_id": known[image],
+            "video_token_id": known[video],
+        }
+        if image in known
+        else {}
+    )
     words = {
         **decoder_sizes(tokenizer),
         "rope_parameters": {
@@ -108,7 +120,7 @@ def qwen_vl(tokenizer: Any) -> Any:
     }
     eyes = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2}
     config = library.Qwen2_5_VLConfig(
-        text_config=words, vision_config={**eyes, "out_hidden_size": 16}
+        text_config=words, vision_config={**eyes, "out_hidden_size": 16}, **marks
     )
     return build(lambda: library.Qwen2_5_VLForConditionalGeneration(config), seed=1)
 

@@ -7,6 +7,7 @@ from tests.pipelines.zoo.edits import EDITS
 from tests.pipelines.zoo.flows import FLOWS
 from tests.pipelines.zoo.kind import Kind
 from tests.pipelines.zoo.newcomers import NEWCOMERS
+from tests.pipelines.zoo.qwens import QWENS
 from tests.pipelines.zoo.readers import READERS
 from tests.pipelines.zoo.redrawn import REDRAWN
 from tests.pipelines.zoo.unets import UNETS
@@ -14,5 +15,5 @@ from tests.pipelines.zoo.videos import VIDEOS
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
-    for kind in (*UNETS, *FLOWS, *DITS, *READERS, *EDITS, *REDRAWN, *NEWCOMERS, *VIDEOS)
+    for kind in (*UNETS, *FLOWS, *DITS, *READERS, *EDITS, *QWENS, *REDRAWN, *NEWCOMERS, *VIDEOS)
 }

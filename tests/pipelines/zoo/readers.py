@@ -61,14 +61,15 @@ def klein() -> Any:
     )
 
 
-def qwen_image() -> Any:
-    tokenizer = qwen_tokenizer()
-    return library.QwenImagePipeline(
-        scheduler=shifting(),
-        vae=qwen_vae(),
-        text_encoder=qwen_vl(tokenizer),
-        tokenizer=tokenizer,
-        transformer=build(
+def qwen_parts(*, sees: bool = False) -> dict[str, Any]:
+    """Components of Qwen-Image."""
+    tokenizer = qwen_tokenizer(sees=sees)
+    return {
+        "scheduler": shifting(),
+        "vae": qwen_vae(),
+        "text_encoder": qwen_vl(tokenizer),
+        "tokenizer": tokenizer,
+        "transformer": build(
             lambda: library.QwenImageTransformer2DModel(
                 in_channels=64,
                 out_channels=16,
@@ -79,7 +80,11 @@ def qwen_image() -> Any:
                 axes_dims_rope=(4, 6, 6),
             )
         ),
-    )
+    }
+
+
+def qwen_image() -> Any:
+    return library.QwenImagePipeline(**qwen_parts())
 
 
 def z_image() -> Any:

@@ -15,6 +15,7 @@ from tokenizers.processors import TemplateProcessing
 library: Any = transformers
 
 START, END = "<|startoftext|>", "<|endoftext|>"
+SIGHTS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 ROLES = ["system", "user", "assistant", "Describe"]
 WORDS = [
     "the",
@@ -107,12 +108,18 @@ def glm_tokenizer() -> Any:
     )
 
 
-def qwen_tokenizer() -> Any:
-    """Qwen's tokenizer. Words of instructions are tokens: pipelines cut them off by number."""
+def qwen_tokenizer(*, sees: bool = False) -> Any:
+    """Qwen's tokenizer. Words of instructions are tokens: pipelines cut them off by number.
+
+    Args:
+        sees: whether it has the tokens that stand for a picture.
+    """
     vocab = _numbered([*sorted(ByteLevel.alphabet()), END, "<|im_start|>", "<|im_end|>"])
     tokenizer = library.Qwen2Tokenizer(vocab=vocab, merges=[])
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
     tokenizer.add_tokens([*ROLES, *(f" {word}" for word in WORDS)])
+    if sees:
+        tokenizer.add_special_tokens({"additional_special_tokens": [*SIGHTS]})
     tokenizer.chat_template = CHAT
     return tokenizer
 
