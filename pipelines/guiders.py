@@ -32,16 +32,18 @@ def guides(part: Any) -> bool:
 def held(guiders: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """What guiders hold, by the names that lead there: `guider/momentum_buffer/running_average`."""
     for name, guider in guiders.items():
-        yield from _leaves(guider, name)
+        yield from _leaves(guider, name, set())
 
 
-def _leaves(thing: Any, path: str) -> Iterator[tuple[str, Any]]:
+def _leaves(thing: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """What a thing holds; of what refers to itself, each part once."""
+    seen.add(id(thing))
     for name, value in vars(thing).items():
         here = f"{path}{SEPARATOR}{name}"
-        if name == "_internal_dict":
+        if name == "_internal_dict" or id(value) in seen:
             continue
         if hasattr(value, "__dict__") and not isinstance(value, (Tensor, nn.Module, type)):
-            yield from _leaves(value, here)
+            yield from _leaves(value, here, seen)
         else:
             yield here, value
 

@@ -78,10 +78,14 @@ def _plain(thing: Any) -> Iterator[tuple[str, object]]:
             yield name, value
 
 
-def _is_plain(value: object) -> bool:
+def _is_plain(value: object, within: frozenset[int] = frozenset()) -> bool:
+    """Whether JSON can tell a value; it cannot tell one that lies within itself."""
+    if id(value) in within:
+        return False
+    inside = within | {id(value)}
     if isinstance(value, dict):
         items = cast("dict[object, object]", value).items()
-        return all(isinstance(k, str) and _is_plain(v) for k, v in items)
+        return all(isinstance(k, str) and _is_plain(v, inside) for k, v in items)
     if isinstance(value, list | tuple):
-        return all(_is_plain(part) for part in cast("list[object]", value))
+        return all(_is_plain(part, inside) for part in cast("list[object]", value))
     return value is None or isinstance(value, bool | int | float | str)

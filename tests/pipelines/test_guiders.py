@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -123,6 +124,16 @@ def test_the_record_tells_how_guider_and_scheduler_are_set(
     others = published.scheduler.from_config(published.scheduler.config, shift=7.0)
     monkeypatch.setattr(published, "scheduler", others)
     assert told() != before
+
+
+def test_a_guider_may_refer_to_itself(published: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    guider, parts = published.guider, list[Any]()
+    parts.append(parts)
+    before = player(published, SIZE).pipeline.describe()["switches"]
+    monkeypatch.setattr(guider, "owner", SimpleNamespace(guider=guider, parts=parts), raising=False)
+    monkeypatch.setattr(guider, "parts", parts, raising=False)
+    assert player(published, SIZE).pipeline.describe()["switches"] == before
+    cut_anywhere_is_whole(published, SIZE)
 
 
 @pytest.mark.nightly
