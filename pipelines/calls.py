@@ -16,6 +16,7 @@ __all__ = ["arguments_of", "check_call", "denoisers", "labelled", "pictures_of"]
 
 _OURS = frozenset(
     {
+        "batch_size",
         "class_labels",
         "eta",
         "generator",
@@ -87,8 +88,8 @@ def labelled(pipe: Any) -> bool:
 def arguments_of(pipe: Any, prompts: Sequence[Prompt], given: Mapping[str, Any]) -> dict[str, Any]:
     """What prompts are to a pipeline: texts, or labels of classes by number or name.
 
-    One that is told a picture and nothing else takes it for each row; what a prompt says is then
-    for verifiers alone.
+    One that is told a picture and nothing else takes it for each row, and one that is told nothing
+    at all the number of rows; what a prompt says is then for verifiers alone.
 
     Args:
         pipe: the pipeline.
@@ -105,11 +106,15 @@ def arguments_of(pipe: Any, prompts: Sequence[Prompt], given: Mapping[str, Any])
     without = {} if negative[0] is None else {"negative_prompt": negative}
     if takes.takes("prompt"):
         return {"prompt": [prompt.text for prompt in prompts], **without}
+    rows = {"batch_size": len(prompts)} if "batch_size" in takes.parameters else {}
+    if rows and not (takes.takes("image") or labelled(pipe)):
+        return {**rows, **without}
     if takes.takes("image") and not labelled(pipe):
         return {"image": _repeated(name, given.get("image"), len(prompts)), **without}
     if not labelled(pipe):
         raise UserError(f"{name} takes neither a prompt nor class labels nor an image")
-    return {"class_labels": [_label(pipe, prompt.text) for prompt in prompts], **without}
+    labels = [_label(pipe, prompt.text) for prompt in prompts]
+    return {"class_labels": labels, **rows, **without}
 
 
 def _repeated(name: str, picture: Any, count: int) -> Any:

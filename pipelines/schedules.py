@@ -118,6 +118,12 @@ def _by_sigma(scheduler: Any, kind: str, sigmas: Sequence[float]) -> Path | None
     if hasattr(scheduler, "precondition_outputs"):
         levels = [variance_exploding(s) for s in sigmas]
         mixes = [_preconditioned(kind, s, scheduler.config.sigma_data) for s in sigmas[:-1]]
+    elif hasattr(scheduler, "get_scalings_for_boundary_condition"):
+        # Consistency models (Song et al. 2303.01469, algorithm 1) noise from the least sigma on.
+        least = float(scheduler.config.sigma_min)
+        levels = [variance_exploding(max(s**2 - least**2, 0.0) ** 0.5) for s in sigmas]
+        scales = [scheduler.get_scalings_for_boundary_condition(s) for s in sigmas[:-1]]
+        mixes = [(float(skip), float(out)) for skip, out in scales]
     elif hasattr(scheduler, "_sigma_to_alpha_sigma_t"):
         pairs = [scheduler._sigma_to_alpha_sigma_t(torch.tensor(s).double()) for s in sigmas]
         levels = [Level(float(a), float(s)) for a, s in pairs]

@@ -33,7 +33,16 @@ EVERY = [
 TWICE = "cogvideox-dpm"  # a step of it draws twice
 RANDOM = [
     pytest.param(KINDS[name], marks=[] if name == TWICE else pytest.mark.nightly, id=name)
-    for name in (TWICE, "sdxl-turbo", "lcm", "hunyuandit", "kandinsky3", "sana-sprint")
+    for name in (
+        TWICE,
+        "sdxl-turbo",
+        "lcm",
+        "hunyuandit",
+        "kandinsky3",
+        "sana-sprint",
+        "ddpm",
+        "consistency",
+    )
 ]
 SEEDED = [
     param

@@ -10,10 +10,22 @@ from tests.pipelines.zoo.newcomers import NEWCOMERS
 from tests.pipelines.zoo.qwens import QWENS
 from tests.pipelines.zoo.readers import READERS
 from tests.pipelines.zoo.redrawn import REDRAWN
+from tests.pipelines.zoo.unconditional import UNCONDITIONAL
 from tests.pipelines.zoo.unets import UNETS
 from tests.pipelines.zoo.videos import VIDEOS
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
-    for kind in (*UNETS, *FLOWS, *DITS, *READERS, *EDITS, *QWENS, *REDRAWN, *NEWCOMERS, *VIDEOS)
+    for kind in (
+        *UNETS,
+        *FLOWS,
+        *DITS,
+        *READERS,
+        *EDITS,
+        *QWENS,
+        *REDRAWN,
+        *NEWCOMERS,
+        *UNCONDITIONAL,
+        *VIDEOS,
+    )
 }

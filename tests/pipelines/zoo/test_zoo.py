@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.pipelines.zoo import KINDS, Kind, load, save
-from tests.pipelines.zoo.calling import Pictures, networks, plain_call
+from tests.pipelines.zoo.calling import Pictures, condition, networks, plain_call
 from tests.pipelines.zoo.warnings import KNOWN
 
 pytestmark = [*KNOWN]
@@ -90,7 +90,8 @@ def test_pictures_follow_from_seed_and_prompt(zoo: Zoo, kind: Kind) -> None:
     again = plain_call(kind, zoo.pipe(kind.name), kind.prompts[0], 0)
     assert np.array_equal(first, again)
     assert distance(first, zoo.pictures(kind.name, seed=1)) > 0.01
-    assert distance(first, zoo.pictures(kind.name, prompt=1)) > 0.005
+    if condition(zoo.pipe(kind.name), kind.prompts[0]):  # some are told nothing
+        assert distance(first, zoo.pictures(kind.name, prompt=1)) > 0.005
 
 
 @each_kind

@@ -18,6 +18,10 @@ FILTERS: dict[str, str] = {
     ),
     # Chroma takes FLUX's embedding of positions by its old name
     "FluxPosEmbed in diffusers' Chroma": "ignore:.*FluxPosEmbed.*:FutureWarning",
+    # PRX takes its LoRA methods by an old name
+    "LoraLoaderMixin in diffusers' PRX": "ignore:.*LoraLoaderMixin:FutureWarning",
+    # InstructPix2Pix would have one picture for each prompt; it repeats it itself
+    "one picture in diffusers' InstructPix2Pix": "ignore:.*initial images:FutureWarning",
     # Mochi turns autocast off by asking for single precision, which no CPU has
     "autocast in diffusers' Mochi": "ignore:In CPU autocast:UserWarning",
 }
