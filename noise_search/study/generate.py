@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from noise_search.ask import Prompt, resolve
 from noise_search.budget import ZERO, Cost, check_judging
-from noise_search.candidate import Candidate
-from noise_search.errors import Stop, UserError
+from noise_search.errors import UserError
 from noise_search.journal import Journal, header
 from noise_search.moves import Plan, Start
 from noise_search.noise import Book
@@ -28,7 +27,7 @@ from noise_search.study.result import Result
 from noise_search.study.settings import Settings
 from noise_search.study.showing import Showing
 from noise_search.study.video import check_films
-from noise_search.study.watch import Silent, Watcher
+from noise_search.study.watch import Silent, Watcher, listening
 from noise_search.study.workers import Workers
 
 if TYPE_CHECKING:
@@ -105,11 +104,6 @@ def drive(
         total: how much to expect, where searches share some; the sum of budgets, by default.
         pool: how many searches are held at once, where the model writes.
     """
-
-    def listen(candidate: Candidate) -> None:
-        if watch.candidate(candidate) is False:
-            raise Stop
-
     overhead: list[Cost] = []
     run = Run(
         bench.problem,
@@ -120,7 +114,7 @@ def drive(
         player=player,
         timed=any("microseconds" in job.limits for job in jobs),
         pool=pool if bench.pipeline.medium.answers else None,
-        listen=listen,
+        listen=listening(watch),
         overhead=overhead.append,
     )
     whole = sum(job.limits.get(bench.unit, 0) for job in jobs) or None
@@ -174,21 +168,7 @@ def conclude(
 
     for outcome in driven.outcomes:
         shown = Showing(bench, outcome, extras, panel=panel)
-        winners = [shown.winner(c) for c in outcome.found[:keep]]
-        results.append(
-            Result(
-                outcome.prompt,
-                outcome,
-                shown.evaluated(winners),
-                shown.first,
-                None if shown.first is None else shown.winner(shown.first).pixels,
-                shown.standing,
-                save,
-                bench.unit,
-                shown.agreement,
-                driven.cached,
-            )
-        )
+        results.append(shown.result(keep, save, driven.cached))
     return results
 
 

@@ -171,49 +171,56 @@ def search(
     Raises:
         UserError: something asked for is unknown or impossible.
     """
-    from noise_search.pipelines.loading import check_prompts
-
-    plan = options.get("search", "random")
     if options.get("download", False):
-        from noise_search.study.fetch import fetch_for
-
-        judges = {key: options.get(key) for key in ("verifier", "evaluate")}
-        fetch_for({"model": pipe, **judges})
-    settings, arguments = _settings(pipe, options)
-    alone = isinstance(prompt, str | Prompt)
-    asked = [prompt] if isinstance(prompt, str | Prompt) else prompt
-    prompts = _named(asked, options.get("negative_prompt", _own(options).get("negative_prompt")))
-    completed = complete(settings, None if isinstance(pipe, str) else pipe)
-    if isinstance(pipe, str):
-        check_prompts(settings.model, prompts)
-    jobs = jobs_of(prompts, completed, None if isinstance(plan, str) else plan)
-    watch = _Listener(options.get("on_candidate"))
+        _fetch(pipe, options)
+    given, arguments = _settings(pipe, options)
+    settings = complete(given, None if isinstance(pipe, str) else pipe)
+    prompts = _prompts(settings.model if isinstance(pipe, str) else None, prompt, options)
+    plan = options.get("search", "random")
+    jobs = jobs_of(prompts, settings, None if isinstance(plan, str) else plan)
+    watch, out = _Listener(options.get("on_candidate")), options.get("out")
 
     def bench_of(settings: Settings, book: Book, folder: Path | None) -> Bench:
         return _bench(pipe, options_of(settings, book, folder, arguments), settings, options)
 
-    out = options.get("out")
     if out is not None:
-        head = run_header(prompts, completed)
+        head = run_header(prompts, settings)
         results = run_folder(
-            completed, Path(out), head, jobs, workers=1, watch=watch, bench_of=bench_of
+            settings, Path(out), head, jobs, workers=1, watch=watch, bench_of=bench_of
         )
     else:
-        bench = bench_of(completed, Book(), None)
+        bench = bench_of(settings, Book(), None)
         check_prices(bench, jobs)
-        results = conclude(bench, drive(bench, jobs, watch), completed.top_k, write_folder)
-    return results[0] if alone else results
+        results = conclude(bench, drive(bench, jobs, watch), settings.top_k, write_folder)
+    return results[0] if isinstance(prompt, str | Prompt) else results
 
 
-def _named(asked: Sequence[Asked], negative: str | None) -> list[Prompt]:
-    """Prompts with names of their own; a negative prompt is that of all that have none."""
+def _fetch(pipe: object, options: Options) -> None:
+    """Fetch what a run needs, where it is told by specs."""
+    from noise_search.study.fetch import fetch_for
+
+    fetch_for({"model": pipe, **{key: options.get(key) for key in ("verifier", "evaluate")}})
+
+
+def _prompts(model: str | None, prompt: Asked | Several, options: Options) -> list[Prompt]:
+    """Prompts with names of their own; a negative prompt is that of all that have none.
+
+    Raises:
+        UserError: the model, where it is a spec, does not take one.
+    """
+    from noise_search.pipelines.loading import check_prompts
+
+    negative = options.get("negative_prompt", _own(options).get("negative_prompt"))
     rows = [
         Row(p, negative)
         if isinstance(p, str)
         else Row(p.text, negative if p.negative is None else p.negative, p.seed, p.answer)
-        for p in asked
+        for p in ([prompt] if isinstance(prompt, str | Prompt) else prompt)
     ]
-    return name_prompts(rows)
+    named = name_prompts(rows)
+    if model is not None:
+        check_prompts(model, named)
+    return named
 
 
 def _class_of(pipe: object) -> str:

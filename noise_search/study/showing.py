@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from noise_search.budget import Cost
@@ -17,7 +18,7 @@ from noise_search.run import Outcome
 from noise_search.study.agreement import Agreement, Seen, doubts, panel_of
 from noise_search.study.bench import Bench
 from noise_search.study.diversity import Eye
-from noise_search.study.result import Winner
+from noise_search.study.result import Result, Winner
 
 
 class Showing:
@@ -55,6 +56,28 @@ class Showing:
         """What the ranking looks at first, of each finished candidate among all."""
         ranking = self._outcome.ranking or self._bench.ranking
         return standing(ranking, self._outcome.candidates)
+
+    def result(self, keep: int, write: Callable[[Path], None], cached: int) -> Result:
+        """What the search came to.
+
+        Args:
+            keep: how many of its best, with their pictures.
+            write: writes the whole run into a folder.
+            cached: verifier calls of the whole run that the score cache has answered.
+        """
+        winners = self.evaluated([self.winner(c) for c in self._outcome.found[:keep]])
+        return Result(
+            self._outcome.prompt,
+            self._outcome,
+            winners,
+            self.first,
+            None if self.first is None else self.winner(self.first).pixels,
+            self.standing,
+            write,
+            self._bench.unit,
+            self.agreement,
+            cached,
+        )
 
     def winner(self, candidate: Candidate) -> Winner:
         """A candidate with its picture."""

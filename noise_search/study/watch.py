@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from noise_search.candidate import Candidate
+from noise_search.errors import Stop
 
 
 class Watcher(Protocol):
@@ -27,6 +29,16 @@ class Watcher(Protocol):
     def end(self) -> None:
         """What was begun has ended, well or not."""
         ...
+
+
+def listening(watch: Watcher) -> Callable[[Candidate], None]:
+    """Tells a watcher of each candidate, and raises `Stop` where it asks for that."""
+
+    def listen(candidate: Candidate) -> None:
+        if watch.candidate(candidate) is False:
+            raise Stop
+
+    return listen
 
 
 class Silent:
