@@ -26,6 +26,7 @@ from noise_search.pipelines.standins import Answers, Denoiser, Halt, Scheduler, 
 from noise_search.pipelines.survey import ROWS, Plan, Surveyor
 from noise_search.pipelines.vaes import encoding_alike
 from noise_search.pipelines.walks import Row
+from noise_search.pipelines.writers import Writers
 
 __all__ = ["Driver"]
 
@@ -51,6 +52,7 @@ class Driver:
         self.arguments = arguments
         self.kind = type(pipe).__name__
         self._embeddings = Embeddings(copies)
+        self._writers = Writers()
         self._answers: Answers = {}
         self._apart = True
         self.heeds = True
@@ -196,6 +198,7 @@ class Driver:
             stack.enter_context(in_place(pipe, **stand_ins))
             stack.enter_context(unstirred(self.device))
             stack.enter_context(encoding_alike(pipe.components.values()))
+            stack.enter_context(self._writers.remembering(pipe.components, self.device))
             stack.enter_context(np.errstate(all="ignore"))
             yield invoked(pipe, draw)
 
