@@ -13,9 +13,10 @@ from noise_search.ask import Prompt
 from noise_search.errors import out_of_memory
 from noise_search.pipelines.driver import Driver
 from noise_search.pipelines.signatures import decoder_name
-from noise_search.pipelines.slices import Slice, Wanted
+from noise_search.pipelines.slices import Wanted
 from noise_search.pipelines.solvers import Solver, joined
 from noise_search.pipelines.standins import in_place
+from noise_search.pipelines.strands import slice_of
 from noise_search.pipelines.survey import Plan
 
 __all__ = ["Decoding", "Shown"]
@@ -68,7 +69,7 @@ class Decoding:
         """
         pipe, last = self.driver.pipe, len(plan.loop.times)
         wanted = Wanted(last, last, last, True, True)
-        part = Slice(Solver.of(pipe), plan, wanted, x, {}, lambda _, x: lambda _: x)
+        part = slice_of(Solver.of(pipe), plan, wanted, x, {}, lambda _, x: lambda _: x)
         name = decoder_name(pipe)
         with in_place(pipe, **({} if decoder is None or name is None else {name: decoder})):
             shown = self.driver.call(part, prompts)

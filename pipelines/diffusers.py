@@ -33,10 +33,11 @@ from noise_search.pipelines.results import beside, noted_at, results, spent
 from noise_search.pipelines.rows import alike, as_bytes, by_prompt, copied, like, problem_of
 from noise_search.pipelines.schedules import draws_noise
 from noise_search.pipelines.signatures import decoder_name, signature_of
-from noise_search.pipelines.slices import MisshapenError, Slice, Wanted, left
+from noise_search.pipelines.slices import MisshapenError, Wanted, left
 from noise_search.pipelines.solvers import MEMORY, Draws, Solver, joined, rows_of
 from noise_search.pipelines.stages import Staged
 from noise_search.pipelines.states import Framework, State, States
+from noise_search.pipelines.strands import slice_of
 from noise_search.pipelines.stretches import Stretch
 from noise_search.pipelines.survey import ROWS, Plan
 from noise_search.pipelines.switches import switches
@@ -108,7 +109,7 @@ class DiffusersPipeline(Staged[Tensor]):
         self._driver = Driver(pipe, self.arguments, copies=2 if fast else width)
         self._plans: dict[tuple[int, bool], Plan] = {}
         self._solvers: dict[int, Solver] = {}
-        self._arrays: dict[tuple[int, ...], Tensors[Tensor]] = {}
+        self._arrays: dict[tuple[tuple[int, ...], ...], Tensors[Tensor]] = {}
         self._owed = ZERO
         self._together = False  # whether several rows were seen to go through one call
         self._decoding = Decoding(self._driver, width)
@@ -116,7 +117,7 @@ class DiffusersPipeline(Staged[Tensor]):
     @property
     def tensors(self) -> Tensors[Tensor]:
         """Arrays of the initial noise's shape, in double precision on the CPU."""
-        return self._tensors(next(iter(self._plans.values())).noise)
+        return self._tensors(*next(iter(self._plans.values())).drawings)
 
     @property
     def stochastic(self) -> bool:
@@ -215,22 +216,26 @@ class DiffusersPipeline(Staged[Tensor]):
     def _any_plan(self, steps: int) -> Plan:
         return next(plan for (n, _), plan in self._plans.items() if n == steps)
 
-    def _tensors(self, shape: tuple[int, ...]) -> Tensors[Tensor]:
-        if shape not in self._arrays:
+    def _tensors(self, *parts: tuple[int, ...]) -> Tensors[Tensor]:
+        """Arrays of a shape; of several, which are drawn one after another, as one row."""
+        if parts not in self._arrays:
 
             def draw(seed: int) -> Tensor:
                 generator = torch.Generator("cpu").manual_seed(seed)
-                return torch.randn(shape, generator=generator, dtype=torch.float32).double()
+                drawn = [torch.randn(part, generator=generator).double() for part in parts]
+                return drawn[0] if len(drawn) == 1 else torch.cat([x.flatten() for x in drawn])
 
-            keep = max(8, _NOISE_BYTES // (8 * max(1, int(np.prod(shape)))))
-            self._arrays[shape] = Tensors(self.book, draw, keep=keep)
-        return self._arrays[shape]
+            size = sum(int(np.prod(part)) for part in parts)
+            keep = max(8, _NOISE_BYTES // (8 * max(1, size)))
+            self._arrays[parts] = Tensors(self.book, draw, keep=keep)
+        return self._arrays[parts]
 
     def _noise(self, name: Name, step: int, going_back: bool = False) -> Tensor:
         """At step 0 the noise a path begins with; elsewhere noise of the shape the loop has."""
         plan = next(iter(self._plans.values()))
         beginning = step == 0 and not going_back
-        return self._tensors(plan.noise if beginning else plan.shape).tensor(name, step)
+        parts = plan.drawings if beginning else (plan.shape,)
+        return self._tensors(*parts).tensor(name, step)
 
     def _wide(self, x: Tensor) -> Tensor:
         return x.double()
@@ -308,7 +313,7 @@ class DiffusersPipeline(Staged[Tensor]):
             return draws
 
         solver = Solver.of(self.pipe)
-        part = Slice(solver, plan, wanted, x, memory, noise)
+        part = slice_of(solver, plan, wanted, x, memory, noise)
         prompts = [row.prompt for row in batch]
         if first == end and stretch.finishes:
             part.kept = {"x": x}
@@ -342,7 +347,7 @@ class DiffusersPipeline(Staged[Tensor]):
             return torch.stack([row.x for row in rows])
         if not plan.mixes:
             return None
-        return torch.stack([self._tensors(plan.noise).tensor(row.origin, 0) for row in rows])
+        return torch.stack([self._tensors(*plan.drawings).tensor(row.origin, 0) for row in rows])
 
     def _previews(
         self, x0: Sequence[Tensor], rows: Sequence[Row[Tensor]], steps: int

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -185,6 +186,8 @@ class Driver:
         for name in denoisers(pipe):
             stand_ins[name] = Denoiser(getattr(pipe, name), walker, self._answers, guess)
         for name, part in pipe.components.items():
+            if name != "scheduler" and hasattr(part, "set_timesteps") and hasattr(part, "step"):
+                stand_ins[name] = Scheduler(walker.split(Solver(part)))
             if name.startswith("controlnet") and callable(part):
                 stand_ins[name] = Denoiser(part, walker, self._answers, 0, counts=False)
         encode = getattr(pipe, "encode_prompt", None)
@@ -243,10 +246,13 @@ def _giving(noise: Tensor | None, plan: Plan, count: int) -> Draw:
     def draw(shape: Sequence[int], *_: Any, dtype: Any = None, **others: Any) -> Tensor:
         nonlocal drawn
         whole = tuple(shape)
-        initial = drawn == plan.ordinal and whole == (count, *plan.noise)
+        nth = drawn - plan.ordinal
+        initial = 0 <= nth < len(plan.drawings) and whole == (count, *plan.drawings[nth])
         drawn += whole[:1] == (count,)
         if initial and noise is not None:
-            return noise.to(device=others.get("device"), dtype=dtype)
+            begin = sum(prod(shape) for shape in plan.drawings[:nth])
+            part = noise.flatten(1)[:, begin : begin + prod(whole[1:])].reshape(whole)
+            return part.to(device=others.get("device"), dtype=dtype)
         values = torch.randn(whole[1:], generator=torch.Generator().manual_seed(0))
         return values.expand(whole).to(device=others.get("device"), dtype=dtype).clone()
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from noise_search.errors import Stop, UserError
 from noise_search.pipelines.solvers import MEMORY, Draws, Solver
-from noise_search.pipelines.standins import Halt
+from noise_search.pipelines.standins import Halt, Stepper
 from noise_search.pipelines.survey import Plan
 from noise_search.samplers.ddim import ddim_step
 
@@ -135,6 +135,10 @@ class Slice:
             return (self.seen, self.seen)
         return answer
 
+    def split(self, solver: Solver) -> Stepper:
+        """A scheduler more, which was not seen to step: it stands for itself."""
+        return _Idle(solver)
+
     @property
     def over(self) -> bool:
         """Whether nothing more is wanted of the call."""
@@ -192,6 +196,24 @@ class Slice:
         earlier = given.get("old_pred_original_sample")
         found = self.solver.remember(sample)
         return found if earlier is None else {**found, EARLIER: earlier.clone()}
+
+
+class _Idle:
+    """A scheduler that a pipeline has beside its own and sets up, but never steps."""
+
+    def __init__(self, solver: Solver) -> None:
+        self.solver = solver
+
+    def begin(self) -> None:
+        """Nothing begins."""
+
+    def step(self, given: dict[str, Any]) -> Sequence[Any]:
+        """It was not seen to step when the call was looked at."""
+        raise RuntimeError("its loop steps a scheduler that it did not step before")
+
+    def split(self, solver: Solver) -> Stepper:
+        """One more of its kind."""
+        return _Idle(solver)
 
 
 def left(

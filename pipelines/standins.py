@@ -17,15 +17,15 @@ from torch import Tensor
 
 from noise_search.pipelines.solvers import Solver
 
-__all__ = ["Answers", "Denoiser", "Halt", "Scheduler", "Walker", "in_place"]
+__all__ = ["Answers", "Denoiser", "Halt", "Scheduler", "Stepper", "Walker", "in_place"]
 
 
 class Halt(Exception):  # noqa: N818 - a wish, not an error
     """Raised inside a pipeline's call when nothing more is wanted of it."""
 
 
-class Walker(Protocol):
-    """Whoever decides what a call's loop does at each of its steps.
+class Stepper(Protocol):
+    """Whoever decides what becomes of a scheduler's sample.
 
     Attributes:
         solver: the scheduler that the pipeline sets up.
@@ -33,13 +33,25 @@ class Walker(Protocol):
 
     solver: Solver
 
+    def begin(self) -> None:
+        """The pipeline has set its timesteps."""
+
+    def step(self, given: dict[str, Any]) -> Sequence[Any]:
+        """The scheduler's answer at the loop's step: the sample after it, and what goes beside."""
+        ...
+
+    def split(self, solver: Solver) -> Stepper:
+        """The pipeline has a scheduler more: a copy, or another component."""
+        ...
+
+
+class Walker(Stepper, Protocol):
+    """Whoever decides what a call's loop does at each of its steps."""
+
     @property
     def walking(self) -> bool:
         """Whether the loop's step is to be made in earnest."""
         ...
-
-    def begin(self) -> None:
-        """The pipeline has set its timesteps."""
 
     def evaluated(self, rows: int, *, in_earnest: bool) -> None:
         """The denoiser was really given so many rows."""
@@ -47,15 +59,13 @@ class Walker(Protocol):
     def fed(self, rows: int) -> None:
         """The denoiser is called with so many rows, whether it is asked or not."""
 
-    def step(self, given: dict[str, Any]) -> Sequence[Any]:
-        """The scheduler's answer at the loop's step: the sample after it, and what goes beside."""
-
 
 class Scheduler:
     """Passes for the walker's scheduler; its steps are the walker's."""
 
-    def __init__(self, walker: Walker) -> None:
+    def __init__(self, walker: Stepper) -> None:
         fields = self.__dict__
+        fields["_walker"] = walker
         fields["_inner"] = walker.solver.inner
         fields["set_timesteps"] = self._setting(walker)
         fields["step"] = self._stepping(walker)
@@ -77,8 +87,13 @@ class Scheduler:
     def __len__(self) -> int:
         return len(self._inner)
 
+    def __deepcopy__(self, _: object) -> Scheduler:
+        """A pipeline copies its scheduler to step another sample beside."""
+        walker: Stepper = self.__dict__["_walker"]
+        return Scheduler(walker.split(Solver(walker.solver.inner)))
+
     @staticmethod
-    def _setting(walker: Walker) -> Callable[..., None]:
+    def _setting(walker: Stepper) -> Callable[..., None]:
         inner = walker.solver.inner
 
         @wraps(inner.set_timesteps)  # pipelines look at the signature
@@ -89,7 +104,7 @@ class Scheduler:
         return set_timesteps
 
     @staticmethod
-    def _stepping(walker: Walker) -> Callable[..., Any]:
+    def _stepping(walker: Stepper) -> Callable[..., Any]:
         @wraps(walker.solver.inner.step)
         def step(*args: Any, **kwargs: Any) -> Any:
             given = walker.solver.bind(*args, **kwargs)
@@ -176,7 +191,7 @@ class Denoiser:
             walker.evaluated(rows, in_earnest=walker.walking)
         if key not in self._answers:
             self._answers[key] = _mapped(_template, answer)
-        return answer
+        return answer if walker.walking else _mapped(torch.zeros_like, answer)
 
 
 def _samples(values: Sequence[Any]) -> Iterator[Any]:

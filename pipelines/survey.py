@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import accumulate
+from math import prod
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,11 +20,13 @@ from noise_search.pipelines.schedules import Path, Proof, proved, reading, stage
 from noise_search.pipelines.solvers import Loop, Solver
 from noise_search.pipelines.standins import Halt
 
-__all__ = ["ROWS", "Drawn", "Plan", "Surveyor"]
+__all__ = ["ROWS", "Drawn", "Plan", "Strand", "Surveyor"]
 
 ROWS = 2
 """Rows of the surveying call: two noises tell how much of a sample is noise."""
 _LIKE = 3e-2
+_NOTHING = 1e-4
+"""How far from zero, in units of its sample, an answer may be that was made of zeros."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,23 @@ class Drawn:
     values: Tensor
 
 
+class Strand(NamedTuple):
+    """A sample of several that a loop steps side by side, each by a scheduler of its own.
+
+    Attributes:
+        scheduler: 0 for the pipeline's own, else which one more it was.
+        shape: of the sample.
+    """
+
+    scheduler: int
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Numbers of the sample."""
+        return prod(self.shape)
+
+
 @dataclass(frozen=True)
 class Plan:
     """How a pipeline walks a schedule.
@@ -46,7 +67,8 @@ class Plan:
         steps: stages of it, as the user counts them.
         loop: the steps of the pipeline's loop.
         rows: rows the denoiser is given at each of those, for each sample.
-        ordinal: which drawing before the loop is the initial noise.
+        ordinal: which drawing before the loop is the initial noise, or the first of it.
+        drawings: shapes of what it is drawn as; one, but where there are several samples.
         noise: shape of it.
         shape: shape of a sample in the loop.
         copies: how often the loop holds each sample.
@@ -54,12 +76,15 @@ class Plan:
         enters: whether a sample can be put into the beginning by way of `prepare_latents`.
         mixes: whether the loop changes samples between its steps, as where a part is painted.
         proof: what the scheduler's numbers mean.
+        strands: the samples of a loop that steps several, in the order it does; then `noise` and
+            `shape` are those of a row of all their numbers. Else none.
     """
 
     steps: int
     loop: Loop
     rows: tuple[int, ...]
     ordinal: int
+    drawings: tuple[tuple[int, ...], ...]
     noise: tuple[int, ...]
     shape: tuple[int, ...]
     copies: int
@@ -67,6 +92,12 @@ class Plan:
     enters: bool
     mixes: bool
     proof: Proof
+    strands: tuple[Strand, ...] = ()
+
+    @property
+    def places(self) -> list[int]:
+        """Where in a row of all their numbers each of several samples begins."""
+        return list(accumulate((strand.size for strand in self.strands[:-1]), initial=0))
 
     def at(self, stage: int) -> int:
         """The loop's steps made at a stage."""
@@ -105,24 +136,26 @@ class Surveyor:
         self.drawn: list[Drawn] = []
         self.prepared: Tensor | None = None
         self.beside = 0
-        self._times: list[float] = []
+        self._tracks = [_Track(self, solver)]
+        self._calls: list[_Track] = []
         self._rows: list[int] = []
-        self._first: Tensor | None = None
         self._given = 0
         self._honest = True
-        self._handed: Tensor | None = None
-        self._mixes = False
 
     def begin(self) -> None:
         """The pipeline has set its timesteps; it may do so more than once."""
-        self.solver.began()
-        self._times, self._rows, self._handed = [], [], None
+        self._tracks[0].begin()
+
+    def split(self, solver: Solver) -> _Track:
+        """The pipeline has a scheduler more."""
+        self._tracks.append(_Track(self, solver))
+        return self._tracks[-1]
 
     def draw(self, shape: Sequence[int], *_: Any, dtype: Any = None, **others: Any) -> Tensor:
         """Draw for the pipeline, from a generator of its own."""
         generator = torch.Generator().manual_seed(len(self.drawn))
         values = torch.randn(tuple(shape), generator=generator)
-        if not self._times and not self._given and len(values) == ROWS:
+        if not self._calls and not self._given and len(values) == ROWS:
             self.drawn.append(Drawn(tuple(values.shape[1:]), values))
         return values.to(device=others.get("device"), dtype=dtype)
 
@@ -136,86 +169,193 @@ class Surveyor:
 
     def step(self, given: dict[str, Any]) -> Sequence[Any]:
         """Hand the sample on."""
-        sample = given["sample"]
-        if self._first is None:
-            self._first = sample.detach().clone()
-        self._mixes |= self._handed is not None and not torch.equal(self._handed, sample)
-        self._handed = sample.clone()
-        out = given["model_output"]
-        # A guidance that is rescaled to a norm makes NaN of zeros.
-        self._honest &= bool(((out == 0) | out.isnan()).all())
-        # Some pipelines give the time of each row.
-        self._times.append(float(torch.as_tensor(given["timestep"]).flatten()[0]))
+        return self._tracks[0].step(given)
+
+    def stepped(self, track: _Track, out: Tensor, sample: Tensor) -> None:
+        """Note that a scheduler was asked for a step."""
+        # A guidance that is rescaled to a norm makes NaN of zeros, or of equals nearly equals.
+        none = out.abs() <= _NOTHING * sample.abs().max()
+        self._honest &= bool((none | out.isnan()).all())
+        self._calls.append(track)
         self._rows.append(self._given // ROWS)
         self._given = 0
-        # Where a loop mixes noise in again, the scheduler's place says how much.
-        self.solver.stand(self._place() + len(self._times))
-        if len(self._times) > 4 * self.steps + 16:
+        if len(track.times) > 4 * self.steps + 16:
             raise Halt("its loop takes too many steps")
-        return sample, sample
 
     @property
     def whole(self) -> bool:
         """Whether the loop came to the end of the grid; some leave out its last time."""
-        grid = self.solver.inner.timesteps
-        return bool(self._times) and self._place() + len(self._times) >= len(grid) - 1
+        if not self._calls:
+            return False
+        track = self._calls[0]
+        return track.place + len(track.times) >= len(track.solver.inner.timesteps) - 1
 
     def plan(self) -> Plan:
         """What was seen.
 
         Raises:
-            ValueError: the noise or the loop could not be found.
+            ValueError: the noise or the loop could not be found, or the loop is none that can be
+                walked in parts.
         """
-        if self._first is None or not self._times:
-            raise ValueError("its loop does not step its scheduler")
-        if not self.drawn:
-            raise ValueError("it draws no initial noise with diffusers' randn_tensor")
-        first, drawn = self._first, self.drawn[-1]
-        copies = max(1, len(first) // ROWS)
-        shape = tuple(first.shape[1:])
-        loop = Loop(tuple(self._times), self._place())
-        paths = [path for path in reading(self.solver.inner, loop) if self._suits(path, copies)]
-        proof = proved(self._anew, loop, paths, self.steps)
-        enters = self.prepared is not None and torch.equal(self.prepared, first)
+        tracks = self._stepping()
+        first = [track.first for track in tracks if track.first is not None]
+        copies = max(1, len(first[0]) // ROWS)
+        strands = tuple(
+            Strand(self._tracks.index(t), tuple(x.shape[1:]))
+            for t, x in zip(tracks, first, strict=True)
+        )
+        drawn = self._noise(strands)
+        sample, noise = first[0], drawn[0].values
+        if len(tracks) > 1:
+            sample = torch.cat([x.flatten(1) for x in first], dim=1)
+            noise = torch.cat([part.values.flatten(1) for part in drawn], dim=1)
+        track, each = tracks[0], len(tracks)
+        loop = Loop(tuple(track.times), track.place)
+        readings = reading(track.solver.inner, loop) if _alike(tracks) else []
+        paths = [path for path in readings if self._suits(path, copies, sample, noise)]
+        enters = self.prepared is not None and torch.equal(self.prepared, sample)
+        proof = proved(track.anew, loop, paths, self.steps)
+        if proof.random and len(tracks) > 1:
+            raise ValueError("its steps draw noise for several samples side by side")
         return Plan(
             self.steps,
             loop,
-            tuple(self._rows),
-            len(self.drawn) - 1,
-            drawn.shape,
-            shape,
+            tuple(sum(self._rows[i : i + each]) for i in range(0, len(self._rows), each)),
+            len(self.drawn) - len(drawn),
+            tuple(part.shape for part in drawn),
+            tuple(noise.shape[1:]),
+            tuple(sample.shape[1:]),
             copies,
-            first.dtype,
+            sample.dtype,
             enters,
-            self._mixes,
+            any(track.mixes for track in tracks),
             proof,
+            strands if len(tracks) > 1 else (),
         )
 
-    def _anew(self) -> Solver:
-        solver = Solver(self.solver.inner)
-        solver.began()
-        return solver
+    def _stepping(self) -> list[_Track]:
+        """The schedulers that the loop steps, each once at a time.
 
-    def _place(self) -> int:
-        """Where on the grid the loop begins."""
-        grid = [float(t) for t in self.solver.inner.timesteps]
-        return grid.index(self._times[0]) if self._times[0] in grid else 0
+        Raises:
+            ValueError: it steps none, or in another way.
+        """
+        if not self._calls:
+            raise ValueError("its loop does not step its scheduler")
+        tracks = list(dict.fromkeys(self._calls))
+        if any(track.anew_begun for track in tracks):
+            raise ValueError("its loop begins anew for each part of a video; it cannot be searched")
+        if any(track.uneven for track in tracks):
+            raise ValueError("its loop asks its scheduler more than once a step, in its own way")
+        if self._calls != tracks * (len(self._calls) // len(tracks)) or any(
+            track.times != tracks[0].times for track in tracks
+        ):
+            raise ValueError("its loop steps several samples at different times")
+        if len(tracks) > 1 and any(
+            track.first is None or len(track.first) != ROWS for track in tracks
+        ):
+            raise ValueError("its loop holds copies of several samples")
+        return tracks
 
-    def _suits(self, path: Path, copies: int) -> bool:
+    def _noise(self, strands: Sequence[Strand]) -> list[Drawn]:
+        """The drawings that are the initial noise: the last, or those of several samples.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if not self.drawn:
+            raise ValueError("it draws no initial noise with diffusers' randn_tensor")
+        if len(strands) == 1:
+            return self.drawn[-1:]
+        wanted = sum(strand.size for strand in strands)
+        for begin in reversed(range(len(self.drawn))):
+            if sum(prod(part.shape) for part in self.drawn[begin:]) == wanted:
+                return self.drawn[begin:]
+        raise ValueError("the noise of its several samples could not be told")
+
+    def _suits(self, path: Path, copies: int, sample: Tensor, noise: Tensor) -> bool:
         """Whether the pipeline mixes noise in as this reading has it.
 
         Two rows differ by their noise alone, whatever else is in them and wherever it was moved
         to. A pipeline that scales samples or answers in its own way has another path.
         """
-        first, drawn = self._first, self.drawn[-1].values
-        if first is None:
-            return False
-        apart = (first[0].float() - first[len(first) // copies - 1].float()).norm()
-        wanted = path.levels[0].s * (drawn[0] - drawn[1]).norm()
-        scale = float(getattr(self.solver.inner, "init_noise_sigma", 1.0))
+        apart = (sample[0].float() - sample[len(sample) // copies - 1].float()).norm()
+        wanted = path.levels[0].s * (noise[0] - noise[1]).norm()
+        inner = self._calls[0].solver.inner
+        scale = float(getattr(inner, "init_noise_sigma", 1.0))
         near = any(
             abs(float(apart) - float(w)) <= _LIKE * float(w)
-            for w in (wanted, (drawn[0] - drawn[1]).norm() * scale)
+            for w in (wanted, (noise[0] - noise[1]).norm() * scale)
         )
-        trigonometric = self.solver.inner.config.get("prediction_type") == "trigflow"
+        trigonometric = inner.config.get("prediction_type") == "trigflow"
         return near and (self._honest or trigonometric)
+
+
+class _Track:
+    """What is seen of one scheduler's sample.
+
+    Attributes:
+        times: of its steps.
+        first: the sample of the first of them.
+        mixes: whether the sample changes between its steps.
+        anew_begun: whether its timesteps were set again after it had stepped.
+        uneven: whether its samples are of several shapes.
+    """
+
+    def __init__(self, surveyor: Surveyor, solver: Solver) -> None:
+        self.surveyor, self.solver = surveyor, solver
+        self.times: list[float] = []
+        self.first: Tensor | None = None
+        self.mixes = self.anew_begun = self.uneven = False
+        self._handed: Tensor | None = None
+
+    def begin(self) -> None:
+        """Its timesteps are set; that may be done more than once before it steps."""
+        self.solver.began()
+        self.anew_begun |= bool(self.times)
+
+    def step(self, given: dict[str, Any]) -> Sequence[Any]:
+        """Hand the sample on."""
+        sample = given["sample"]
+        if self.first is None:
+            self.first = sample.detach().clone()
+        if self._handed is not None:
+            self.uneven |= self._handed.shape != sample.shape
+            self.mixes |= not torch.equal(self._handed, sample)
+        self._handed = sample.clone()
+        # Some pipelines give the time of each row.
+        self.times.append(float(torch.as_tensor(given["timestep"]).flatten()[0]))
+        # Where a loop mixes noise in again, the scheduler's place says how much.
+        self.solver.stand(self.place + len(self.times))
+        self.surveyor.stepped(self, given["model_output"], sample)
+        return sample, sample
+
+    def split(self, solver: Solver) -> _Track:
+        """The pipeline has a scheduler more."""
+        return self.surveyor.split(solver)
+
+    @property
+    def place(self) -> int:
+        """Where on the grid the loop begins."""
+        grid = [float(t) for t in self.solver.inner.timesteps]
+        return grid.index(self.times[0]) if self.times[0] in grid else 0
+
+    def anew(self) -> Solver:
+        """The scheduler as the pipeline has set it up."""
+        solver = Solver(self.solver.inner)
+        solver.began()
+        return solver
+
+
+def _alike(tracks: Sequence[_Track]) -> bool:
+    """Whether schedulers have one grid."""
+    inners = [track.solver.inner for track in tracks]
+    grids = [
+        [getattr(inner, name, None) for name in ("timesteps", "sigmas", "alphas_cumprod")]
+        for inner in inners
+    ]
+    return all(
+        (one is None and other is None)
+        or (one is not None and other is not None and torch.equal(one, other))
+        for grid in grids[1:]
+        for one, other in zip(grids[0], grid, strict=True)
+    )

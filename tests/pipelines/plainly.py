@@ -76,8 +76,9 @@ def searched_path(kind: Kind, pipe: Any, seed: int) -> Path:
 def plain_path(kind: Kind, pipe: Any, seed: int) -> Path:
     """The same path by a plain call."""
     path, before = _called(kind, pipe, seed, initial=0)
-    # Where the pipeline draws more than once before its loop, the last is the initial noise.
-    return path if before < 2 else _called(kind, pipe, seed, initial=before - 1)[0]
+    # Where the pipeline draws more than that before its loop, the last are the initial noise.
+    initial = before - kind.drawings
+    return path if initial <= 0 else _called(kind, pipe, seed, initial)[0]
 
 
 def _called(kind: Kind, pipe: Any, seed: int, initial: int) -> tuple[Path, int]:
@@ -95,49 +96,56 @@ class _Draws:
 
     Args:
         seed: of the path.
-        initial: which drawing before the first step is the initial noise.
+        initial: from which drawing before the first step on they are the initial noise.
 
     Attributes:
         before: drawings before the first step.
-        last: the sample after the last one.
     """
 
     def __init__(self, seed: int, initial: int) -> None:
         self.seed, self.initial = seed, initial
         self.before = self._steps = 0
-        self.last = torch.empty(0)
+        self._noise = torch.Generator().manual_seed(seed)
+        self._samples: dict[int, Tensor] = {}
         self._ordinals: Iterator[int] | None = None  # of a step's drawings, while there is one
+
+    @property
+    def last(self) -> Tensor:
+        """The sample after the last step; where copies of the scheduler step some, all of them."""
+        samples = list(self._samples.values())
+        return samples[0] if len(samples) == 1 else torch.cat([x.flatten() for x in samples])
 
     @contextmanager
     def given_to(self, scheduler: Any) -> Iterator[None]:
-        """Answer drawings for the time of a call, and watch the scheduler's steps."""
-        step = scheduler.step
+        """Answer drawings for the time of a call, and watch the steps of the scheduler's class."""
+        step = type(scheduler).step
 
         @wraps(step)  # pipelines look at the signature
-        def stepped(*args: Any, **kwargs: Any) -> Any:
+        def stepped(own: Any, *args: Any, **kwargs: Any) -> Any:
             self._steps, self._ordinals = self._steps + 1, count()
-            answer = step(*args, **kwargs)
-            self.last, self._ordinals = answer[0].clone(), None
+            answer = step(own, *args, **kwargs)
+            self._samples[id(own)], self._ordinals = answer[0].clone(), None
             return answer
 
         with pytest.MonkeyPatch.context() as put:
-            put.setattr(scheduler, "step", stepped)
+            put.setattr(type(scheduler), "step", stepped)
             for name, module in list(sys.modules.items()):
                 if name.startswith(_OWN) and "randn_tensor" in vars(module):
                     put.setattr(module, "randn_tensor", self._draw)
             yield
 
     def _draw(self, shape: Sequence[int], *_: Any, dtype: Any = None, **__: Any) -> Tensor:
-        generator = torch.Generator().manual_seed(self._name())
-        return torch.randn(tuple(shape), generator=generator).to(dtype)
+        return torch.randn(tuple(shape), generator=self._generator()).to(dtype)
 
-    def _name(self) -> int:
-        """The seed of what is drawn now."""
+    def _generator(self) -> torch.Generator:
+        """Of what is drawn now."""
+        made = torch.Generator()
         if self._ordinals is not None:
-            return seed_from("step", self.seed, self._steps + next(self._ordinals) * _AGAIN)
-        initial = self._steps == 0 and self.before == self.initial
+            step = self._steps + next(self._ordinals) * _AGAIN
+            return made.manual_seed(seed_from("step", self.seed, step))
+        initial = self._steps == 0 and self.before >= self.initial
         self.before += self._steps == 0
-        return self.seed if initial else 0
+        return self._noise if initial else made.manual_seed(0)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ class Kind:
     Attributes:
         beside: components that lie with no checkpoint: whoever loads it hands them in.
         settle: what its user sets after loading.
+        drawings: how many of its random numbers' drawings make its initial noise.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Kind:
     each_commit: bool = False
     beside: Callable[[], Mapping[str, Any]] = dict
     settle: Callable[[Any], None] = lambda _: None
+    drawings: int = 1
 
 
 def save(kind: Kind, root: Path) -> Path:

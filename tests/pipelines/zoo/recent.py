@@ -251,7 +251,7 @@ RECENT = [
         video=True,
         settle=brief,
     ),
-    Kind("ltx2", ltx2, SOUND, video=True),
+    Kind("ltx2", ltx2, SOUND, video=True, drawings=2),
     Kind("kandinsky5", kandinsky5, {**SIZE, **LONG, "num_frames": 5}, video=True),
     Kind("kandinsky5-t2i", kandinsky5_image, {**LONG, "height": 64, "width": 64}, settle=small),
 ]
