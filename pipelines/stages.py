@@ -18,7 +18,7 @@ from noise_search.ask import Ask, Prompt
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
 from noise_search.errors import UserError
-from noise_search.noise import LATENTS, Array, Book, Name, Recipe, Tensors
+from noise_search.noise import LATENTS, Array, Book, Name, Recipe, Segment, Tensors
 from noise_search.pipelines.states import Framework, State, States
 from noise_search.pipelines.stretches import Stretch, price
 from noise_search.pipelines.walks import (
@@ -310,17 +310,11 @@ class Staged(ABC, Generic[A]):
                 path, before = paths[candidate.name], made.get(candidate.name)
                 if depth >= len(path) or (before is not None and before.problem is not None):
                     continue
-                stage = path[depth - 1].until if depth else 0
-                begin, until = stage - path[depth].rewind, path[depth].until
-                seen = shown and depth == len(path) - 1
-                negative = prompt.negative is not None
-                ahead = min(candidate.lookahead, candidate.steps - until) if seen else 0
-                known = tuple(stage for stage in carried if stage <= until)
-                stretch = Stretch(
-                    candidate.steps, begin, until, ahead, seen, negative, carried=known
-                )
+                *behind, segment = path[: depth + 1]
+                stage = behind[-1].until if behind else 0
+                seen = shown and segment is path[-1]
+                stretch = _again(candidate, prompt, stage, segment, seen, carried)
                 state = None if before is None else before.state
-                segment = path[depth]
                 row = self._row(prompt, segment.noise, stretch, stage, state, segment.before)
                 lanes[stretch].append((candidate.name, row))
             for stretch, named in lanes.items():
@@ -334,6 +328,22 @@ class Staged(ABC, Generic[A]):
                     if walk.stopped:
                         raise CutShort([], cost)
         return made, cost
+
+
+def _again(
+    candidate: Candidate,
+    prompt: Prompt,
+    stage: int,
+    segment: Segment,
+    shown: bool,
+    carried: Sequence[int],
+) -> Stretch:
+    """The stretch of a segment of a candidate's path, from the stage that its path has come to."""
+    until = segment.until
+    ahead = min(candidate.lookahead, candidate.steps - until) if shown else 0
+    known = tuple(s for s in carried if s <= until)
+    negative, begin = prompt.negative is not None, stage - segment.rewind
+    return Stretch(candidate.steps, begin, until, ahead, shown, negative, carried=known)
 
 
 _GONE = Played(ZERO, failure="the latents to go on from could not be made again")
