@@ -15,7 +15,7 @@ from noise_search.pipelines.standins import Halt, Stepper
 from noise_search.pipelines.survey import Plan
 from noise_search.samplers.ddim import ddim_step
 
-__all__ = ["MisshapenError", "Slice", "Wanted", "left"]
+__all__ = ["EARLIER", "MisshapenError", "Slice", "Wanted", "left"]
 
 OUT, EARLIER = "out", "earlier"
 """Parts of a state: what the model said, and the x0 before it where a scheduler wants it back."""
@@ -179,16 +179,18 @@ class Slice:
         calm = ahead or (kept and bool(self.kept))
         noise = None if calm or not wanted.random else self.noise(index + 1, sample)
         answer, x0 = transition(self.solver, self.plan, index, given, wanted, noise)
-        if kept and not self.kept:
-            self.kept = {"x": answer[0].clone(), **self.solver.remember(answer[0])}
-            if self.solver.takes_earlier:
-                self.kept[EARLIER] = answer[1].clone()
         if index + 1 == wanted.end or index in wanted.noted:
             seen = answer[0] if last else x0()
             if index + 1 == wanted.end:
                 self.seen = seen
             if index in wanted.noted:
                 self.noted[index] = seen.detach().clone()
+        if kept and not self.kept:
+            if self.plan.overwrites:  # as the loop is about to do: a solver may hold on to it
+                sample.copy_(answer[0])
+            self.kept = {"x": answer[0].clone(), **self.solver.remember(answer[0])}
+            if self.solver.takes_earlier:
+                self.kept[EARLIER] = answer[1].clone()
         return answer
 
     def _memory(self, given: Mapping[str, Any], sample: Tensor) -> dict[str, Tensor]:

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from noise_search.errors import UserError
-from noise_search.pipelines.slices import Noise, Slice, Wanted
+from noise_search.pipelines.slices import EARLIER, Noise, Slice, Wanted
 from noise_search.pipelines.solvers import MEMORY, Draws, Solver
 from noise_search.pipelines.standins import Halt, Stepper
-from noise_search.pipelines.survey import Plan
+from noise_search.pipelines.survey import Plan, Strand
 
 __all__ = ["slice_of"]
 
@@ -56,10 +56,11 @@ class _Woven(Slice):
         self._parts: dict[int, Slice] = {}
         apart = _unwoven(memory, len(plan.strands))
         for strand, begin, remembered in zip(plan.strands, plan.places, apart, strict=True):
-            end = begin + strand.size
             own = replace(plan, shape=strand.shape, strands=())
-            at = x[:, begin:end].reshape(-1, *strand.shape) if x.numel() else x
-            part = Slice(solver, own, wanted, at, remembered, _between(noise, begin, end))
+            at = _cut(x, begin, strand) if x.numel() else x
+            if EARLIER in memory:
+                remembered[EARLIER] = _cut(memory[EARLIER], begin, strand)
+            part = Slice(solver, own, wanted, at, remembered, _between(noise, begin, strand))
             part.patient = True  # the call ends after the last of them
             self._parts[strand.scheduler] = part
 
@@ -151,12 +152,16 @@ def _flat(samples: Sequence[Tensor]) -> Tensor:
     return torch.cat([sample.flatten(1) for sample in samples], dim=1)
 
 
-def _between(noise: Noise, begin: int, end: int) -> Noise:
+def _cut(flat: Tensor, begin: int, strand: Strand) -> Tensor:
+    """A sample of several, out of a batch's rows of all their numbers."""
+    return flat[:, begin : begin + strand.size].reshape(-1, *strand.shape)
+
+
+def _between(noise: Noise, begin: int, strand: Strand) -> Noise:
     """The part of a path's noises that is one sample's."""
 
     def drawn(index: int, sample: Tensor) -> Draws:
-        flat = sample.new_empty((len(sample), 0))
-        return lambda nth: noise(index, flat)(nth)[:, begin:end].reshape(sample.shape)
+        return lambda nth: _cut(noise(index, sample)(nth), begin, strand)
 
     return drawn
 

@@ -75,6 +75,7 @@ class Plan:
         dtype: of the sample.
         enters: whether a sample can be put into the beginning by way of `prepare_latents`.
         mixes: whether the loop changes samples between its steps, as where a part is painted.
+        overwrites: whether the loop writes what comes of a step over the sample it was made from.
         proof: what the scheduler's numbers mean.
         strands: the samples of a loop that steps several, in the order it does; then `noise` and
             `shape` are those of a row of all their numbers. Else none.
@@ -91,6 +92,7 @@ class Plan:
     dtype: torch.dtype
     enters: bool
     mixes: bool
+    overwrites: bool
     proof: Proof
     strands: tuple[Strand, ...] = ()
 
@@ -229,6 +231,7 @@ class Surveyor:
             sample.dtype,
             enters,
             any(track.mixes for track in tracks),
+            any(track.overwrites for track in tracks),
             proof,
             strands if len(tracks) > 1 else (),
         )
@@ -297,6 +300,7 @@ class _Track:
         times: of its steps.
         first: the sample of the first of them.
         mixes: whether the sample changes between its steps.
+        overwrites: whether what comes of a step is written over its sample.
         anew_begun: whether its timesteps were set again after it had stepped.
         uneven: whether its samples are of several shapes.
     """
@@ -305,7 +309,8 @@ class _Track:
         self.surveyor, self.solver = surveyor, solver
         self.times: list[float] = []
         self.first: Tensor | None = None
-        self.mixes = self.anew_begun = self.uneven = False
+        self.mixes = self.overwrites = self.anew_begun = self.uneven = False
+        self._before: Tensor | None = None
         self._handed: Tensor | None = None
 
     def begin(self) -> None:
@@ -318,16 +323,18 @@ class _Track:
         sample = given["sample"]
         if self.first is None:
             self.first = sample.detach().clone()
-        if self._handed is not None:
+        if self._handed is not None and self._before is not None:
             self.uneven |= self._handed.shape != sample.shape
             self.mixes |= not torch.equal(self._handed, sample)
-        self._handed = sample.clone()
+            self.overwrites |= self._before.data_ptr() == sample.data_ptr()
+        self._before, self._handed = sample, sample.clone()
         # Some pipelines give the time of each row.
         self.times.append(float(torch.as_tensor(given["timestep"]).flatten()[0]))
         # Where a loop mixes noise in again, the scheduler's place says how much.
         self.solver.stand(self.place + len(self.times))
         self.surveyor.stepped(self, given["model_output"], sample)
-        return sample, sample
+        answer = sample.clone()
+        return answer, answer
 
     def split(self, solver: Solver) -> _Track:
         """The pipeline has a scheduler more."""

@@ -5,14 +5,18 @@ from __future__ import annotations
 from tests.pipelines.zoo.dits import DITS
 from tests.pipelines.zoo.edits import EDITS
 from tests.pipelines.zoo.flows import FLOWS
+from tests.pipelines.zoo.frames import FRAMES
 from tests.pipelines.zoo.kind import Kind
 from tests.pipelines.zoo.newcomers import NEWCOMERS
 from tests.pipelines.zoo.qwens import QWENS
 from tests.pipelines.zoo.readers import READERS
+from tests.pipelines.zoo.recent import RECENT
 from tests.pipelines.zoo.redrawn import REDRAWN
 from tests.pipelines.zoo.unconditional import UNCONDITIONAL
 from tests.pipelines.zoo.unets import UNETS
 from tests.pipelines.zoo.videos import VIDEOS
+from tests.pipelines.zoo.wans import WANS
+from tests.pipelines.zoo.worlds import WORLDS
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
@@ -27,5 +31,9 @@ KINDS: dict[str, Kind] = {
         *NEWCOMERS,
         *UNCONDITIONAL,
         *VIDEOS,
+        *WANS,
+        *FRAMES,
+        *RECENT,
+        *WORLDS,
     )
 }
