@@ -30,10 +30,18 @@ from noise_search.pipelines.fingerprint import fingerprint
 from noise_search.pipelines.offloaded import weights_of
 from noise_search.pipelines.previews import decoder_of
 from noise_search.pipelines.results import beside, noted_at, results, spent
-from noise_search.pipelines.rows import alike, as_bytes, by_prompt, copied, like, problem_of
+from noise_search.pipelines.rows import (
+    alike,
+    as_bytes,
+    batched,
+    by_prompt,
+    copied,
+    like,
+    problem_of,
+)
 from noise_search.pipelines.schedules import draws_noise
 from noise_search.pipelines.signatures import decoder_name, signature_of
-from noise_search.pipelines.slices import MisshapenError, Wanted, left
+from noise_search.pipelines.slices import MisshapenError, Slice, Wanted, left
 from noise_search.pipelines.solvers import MEMORY, Draws, Solver, joined, rows_of
 from noise_search.pipelines.stages import Staged
 from noise_search.pipelines.states import Framework, State, States
@@ -296,14 +304,44 @@ class DiffusersPipeline(Staged[Tensor]):
             _Full: the memory does not suffice.
             _Alone: it may be that the pipeline takes a single prompt; nothing is spent.
         """
-        plan = self._plan(stretch.steps, rows[0].prompt)
+        plan, batch = self._plan(stretch.steps, rows[0].prompt), self._padded(list(rows))
+        part, prompts = self._slice(batch, plan, stretch), [row.prompt for row in batch]
+        shown: Shown | None = None
+        try:
+            shown = self._driver.call(part, prompts, batch, self._beginning(batch, plan))
+        except Stop:
+            lost = spent(part, len(rows)) + beside(part, len(batch))
+            return Walk([None] * len(rows), self._each(plan, stretch), lost, stopped=True)
+        except (Apart, UserError):
+            raise
+        except Exception as error:
+            if part.kept and part.index >= part.wanted.end and stretch.shown:
+                self._decoding.spare(error, len(batch))  # what is walked can still be shown
+            elif out_of_memory(error):
+                raise _Full(spent(part, len(rows))) from None
+            elif self._together or part.rows or len(batch) == 1:
+                raise
+            else:
+                raise _Alone from error
+        if stretch.shown and shown is None:
+            latents = rows_of(part.seen, len(batch))
+            shown = self._decoding.show_all(latents, plan, prompts, self._cheap(stretch))
+        self._together |= len(batch) > 1
+        each = self._each(plan, stretch)
+        found = self._results(part, shown, len(batch), len(rows), stretch)
+        return Walk(found, each, beside(part, len(batch)), part.stopped)
+
+    def _cheap(self, stretch: Stretch) -> Any:
+        """What shows the rows of a stretch in the decoder's place, where they are partial."""
+        return None if stretch.finishes else self._decoder
+
+    def _slice(self, batch: Sequence[Row[Tensor]], plan: Plan, stretch: Stretch) -> Slice:
+        """The part of a call's loop that a batch is to walk."""
         first, kept, end = plan.span(stretch.begin, stretch.until, stretch.ahead, stretch.shown)
-        batch = self._padded(list(rows))
-        cheap = None if stretch.finishes else self._decoder
-        inline = stretch.shown and self._decoding.width >= len(batch) and cheap is None
-        given = (first, kept, end, inline, stretch.finishes, self.eta, self.stochastic)
-        wanted = Wanted(*given, noted=frozenset(noted_at(plan, stretch).values()))
-        x, memory = self._batch(batch, plan)
+        fits = self._decoding.width >= len(batch) and self._cheap(stretch) is None
+        given = (first, kept, end, stretch.shown and fits, stretch.finishes, self.eta)
+        noted = frozenset(noted_at(plan, stretch).values())
+        x, memory = batched(batch, plan, self._driver.device)
 
         def noise(index: int, sample: Tensor) -> Draws:
             def draws(nth: int) -> Tensor:
@@ -312,34 +350,11 @@ class DiffusersPipeline(Staged[Tensor]):
 
             return draws
 
-        solver = Solver.of(self.pipe)
-        part = slice_of(solver, plan, wanted, x, memory, noise)
-        prompts = [row.prompt for row in batch]
+        wanted = Wanted(*given, random=self.stochastic, noted=noted)
+        part = slice_of(Solver.of(self.pipe), plan, wanted, x, memory, noise)
         if first == end and stretch.finishes:
             part.kept = {"x": x}
-        shown: Shown | None = None
-        try:
-            shown = self._driver.call(part, prompts, batch, self._beginning(batch, plan))
-        except Stop:
-            lost = spent(part, len(rows)) + beside(part, len(batch))
-            return Walk([None] * len(rows), self._each(plan, stretch), lost, stopped=True)
-        except Exception as error:
-            walked = part.kept and part.index >= end and stretch.shown
-            if not walked and not out_of_memory(error):
-                known = self._together or part.rows or len(batch) == 1
-                if known or isinstance(error, (Apart, UserError)):
-                    raise
-                raise _Alone from error
-            if not walked:
-                raise _Full(spent(part, len(rows))) from None
-            self._decoding.spare(error, len(batch))
-        if stretch.shown and shown is None:
-            latents = rows_of(part.seen, len(batch))
-            shown = self._decoding.show_all(latents, plan, prompts, cheap)
-        self._together |= len(batch) > 1
-        each = self._each(plan, stretch)
-        found = self._results(part, shown, len(batch), len(rows), stretch)
-        return Walk(found, each, beside(part, len(batch)), part.stopped)
+        return part
 
     def _beginning(self, rows: Sequence[Row[Tensor]], plan: Plan) -> Tensor | None:
         """The noise that a batch begins with, or began with where the loop goes on to mix it in."""
@@ -371,19 +386,6 @@ class DiffusersPipeline(Staged[Tensor]):
     def _padded(self, items: Sequence[T]) -> list[T]:
         short = 0 if self.fast else self.width - len(items)
         return [*items, *[items[-1]] * short]
-
-    def _batch(self, rows: Sequence[Row[Tensor]], plan: Plan) -> tuple[Tensor, dict[str, Tensor]]:
-        """The batch's sample and its solvers' memory, on the device of the pipeline."""
-        place = self._driver.device
-        if rows[0].fresh:
-            return torch.empty(0, device=place), {}
-        wide = [copied(row.x, plan) for row in rows]
-        x = joined([x.to(plan.dtype) for x in wide], plan.copies).to(place)
-        memory = {
-            k: v if k == MEMORY else joined([r.memory[k] for r in rows], plan.copies).to(place)
-            for k, v in rows[0].memory.items()
-        }
-        return x, memory
 
     def _picture(self, x: Tensor, prompt: Prompt, steps: int) -> tuple[NDArray[np.uint8], Cost]:
         plan = self._plan(steps, prompt)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from noise_search.pipelines.solvers import MEMORY, joined
 from noise_search.pipelines.survey import Plan
 from noise_search.pipelines.walks import Row
 
-__all__ = ["alike", "as_bytes", "by_prompt", "copied", "like", "problem_of"]
+__all__ = ["alike", "as_bytes", "batched", "by_prompt", "copied", "like", "problem_of"]
 
 
 def alike(rows: Sequence[Row[Tensor]]) -> list[list[int]]:
@@ -39,6 +40,20 @@ def copied(x: Tensor, plan: Plan) -> Tensor:
     """A sample as often as the loop holds it."""
     alone = x.ndim == len(plan.shape)
     return x.expand(plan.copies, *plan.shape) if plan.copies > 1 and alone else x
+
+
+def batched(
+    rows: Sequence[Row[Tensor]], plan: Plan, place: torch.device
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The batch's sample, where its rows have one yet, and its solvers' memory."""
+    if rows[0].fresh:
+        return torch.empty(0, device=place), {}
+    wide = [copied(row.x, plan).to(plan.dtype) for row in rows]
+    memory = {
+        k: v if k == MEMORY else joined([r.memory[k] for r in rows], plan.copies).to(place)
+        for k, v in rows[0].memory.items()
+    }
+    return joined(wide, plan.copies).to(place), memory
 
 
 def like(noises: Sequence[Tensor], sample: Tensor, copies: int) -> Tensor:
