@@ -31,10 +31,13 @@ class Path:
     Attributes:
         levels: before each step, and after the last.
         mixes: (alpha, beta) of each step.
+        rescaled: whether it is a flow's, scaled up so that all data has its own size: the loop
+            then shows its model the flow's samples, and makes of answers what it steps by.
     """
 
     levels: tuple[Level, ...]
     mixes: tuple[tuple[float, float], ...]
+    rescaled: bool = False
 
     def x0(self, index: int, out: Tensor, x: Tensor) -> Tensor:
         """The x0-prediction of a step, from the model's output and what it saw."""
@@ -92,8 +95,7 @@ def reading(scheduler: Any, loop: Loop) -> list[Path]:
     sigmas = getattr(scheduler, "sigmas", None)
     if sigmas is not None and len(sigmas) > loop.first + len(times):
         at = [float(s) for s in sigmas[loop.first : loop.first + len(times) + 1]]
-        path = _by_sigma(scheduler, kind, at)
-        return [] if path is None else [path]
+        return [_by_sigma(scheduler, kind, at)]
     bars = getattr(scheduler, "alphas_cumprod", None)
     if bars is None or any(t != int(t) or not 0 <= t < len(bars) for t in times):
         return []
@@ -112,7 +114,7 @@ def _last_levels(scheduler: Any, time: float) -> list[Level]:
     return list(dict.fromkeys(found))
 
 
-def _by_sigma(scheduler: Any, kind: str, sigmas: Sequence[float]) -> Path | None:
+def _by_sigma(scheduler: Any, kind: str, sigmas: Sequence[float]) -> Path:
     """Schedulers that count in sigmas: preserving, exploding or straight paths."""
     levels: list[Level]
     if hasattr(scheduler, "precondition_outputs"):
@@ -132,7 +134,9 @@ def _by_sigma(scheduler: Any, kind: str, sigmas: Sequence[float]) -> Path | None
         levels = [variance_exploding(s) for s in sigmas]
         mixes = [_exploding(kind, s) for s in sigmas[:-1]]
     elif not all(0.0 <= s <= 1.0 for s in sigmas):
-        return None
+        # x / (1 + s) = (1 - t) x0 + t z with t = s / (1 + s), and what is stepped by is z.
+        exploding = tuple(variance_exploding(s) for s in sigmas)
+        return Path(exploding, tuple((1.0, -s) for s in sigmas[:-1]), rescaled=True)
     elif getattr(scheduler.config, "invert_sigmas", False):
         levels = [linear(1.0 - s) for s in sigmas]
         mixes = [(1.0, 1.0 - s) for s in sigmas[:-1]]

@@ -111,7 +111,7 @@ class Slice:
         else:
             self.beside += rows
 
-    def fed(self, rows: int) -> None:
+    def fed(self, rows: int, sample: Any) -> None:
         """Nothing to do: evaluations alone are counted."""
 
     def step(self, given: dict[str, Any]) -> Sequence[Any]:

@@ -56,8 +56,8 @@ class Walker(Stepper, Protocol):
     def evaluated(self, rows: int, *, in_earnest: bool) -> None:
         """The denoiser was really given so many rows."""
 
-    def fed(self, rows: int) -> None:
-        """The denoiser is called with so many rows, whether it is asked or not."""
+    def fed(self, rows: int, sample: Any) -> None:
+        """The denoiser is called with a sample of so many rows, whether it is asked or not."""
 
 
 class Scheduler:
@@ -179,7 +179,7 @@ class Denoiser:
         rows = len(sample)
         first = sample[0] if isinstance(sample, list) else sample
         if self._counts:
-            walker.fed(rows)
+            walker.fed(rows, sample)
         key = (type(self._inner), rows, tuple(first.shape), bool(kwargs.get("return_dict", True)))
         if not walker.walking:
             if key in self._answers:

@@ -142,7 +142,8 @@ class Surveyor:
         self._calls: list[_Track] = []
         self._rows: list[int] = []
         self._given = 0
-        self._honest = True
+        self._shown: Any = None
+        self._honest = self._flows = True
 
     def begin(self) -> None:
         """The pipeline has set its timesteps; it may do so more than once."""
@@ -165,9 +166,10 @@ class Surveyor:
         """The denoiser was asked because its answer could not be guessed."""
         self.beside += rows
 
-    def fed(self, rows: int) -> None:
+    def fed(self, rows: int, sample: Any) -> None:
         """The denoiser is given so many rows."""
         self._given += rows
+        self._shown = sample
 
     def step(self, given: dict[str, Any]) -> Sequence[Any]:
         """Hand the sample on."""
@@ -178,6 +180,7 @@ class Surveyor:
         # A guidance that is rescaled to a norm makes NaN of zeros, or of equals nearly equals.
         none = out.abs() <= _NOTHING * sample.abs().max()
         self._honest &= bool((none | out.isnan()).all())
+        self._flows = self._flows and not self._honest and track.flows(out, sample, self._shown)
         self._calls.append(track)
         self._rows.append(self._given // ROWS)
         self._given = 0
@@ -290,7 +293,7 @@ class Surveyor:
             for w in (wanted, (noise[0] - noise[1]).norm() * scale)
         )
         trigonometric = inner.config.get("prediction_type") == "trigflow"
-        return near and (self._honest or trigonometric)
+        return near and (self._flows if path.rescaled else self._honest or trigonometric)
 
 
 class _Track:
@@ -335,6 +338,20 @@ class _Track:
         self.surveyor.stepped(self, given["model_output"], sample)
         answer = sample.clone()
         return answer, answer
+
+    def flows(self, out: Tensor, sample: Tensor, shown: Any) -> bool:
+        """Whether a model that says nothing is taken to have been shown data, as a flow's is.
+
+        Args:
+            out: what the loop has made of zeros.
+            sample: that the scheduler is given with it.
+            shown: what the model was given.
+        """
+        grid, at = getattr(self.solver.inner, "sigmas", None), self.place + len(self.times) - 1
+        if grid is None or at >= len(grid) or getattr(shown, "shape", None) != sample.shape:
+            return False
+        x0 = sample - grid[at].to(sample) * out
+        return bool((x0 - shown).norm() <= _LIKE * shown.norm())
 
     def split(self, solver: Solver) -> _Track:
         """The pipeline has a scheduler more."""
