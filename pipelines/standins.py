@@ -234,6 +234,8 @@ def _mapped(function: Callable[[Tensor], Tensor], value: Any) -> Any:
     """A denoiser's answer with every tensor of it mapped."""
     if isinstance(value, Tensor):
         return function(value)
+    if type(value) is dict:  # as of keys and values by layer
+        return {key: _mapped(function, part) for key, part in value.items()}
     if isinstance(value, dict):
         return type(value)(**{key: _mapped(function, part) for key, part in value.items()})
     if isinstance(value, (tuple, list)):
