@@ -119,6 +119,7 @@ class DiffusersPipeline(Staged[Tensor]):
         self._solvers: dict[int, Solver] = {}
         self._arrays: dict[tuple[tuple[int, ...], ...], Tensors[Tensor]] = {}
         self._owed = ZERO
+        self._allowed = set[tuple[Stretch, bool, int]]()
         self._together = False  # whether several rows were seen to go through one call
         self._decoding = Decoding(self._driver, width)
 
@@ -186,15 +187,12 @@ class DiffusersPipeline(Staged[Tensor]):
             UserError: the pipeline cannot do this, or not be driven at all.
         """
         plan, stretch = self._plan(ask.steps, ask.prompt), Stretch.of(ask)
-        check_cache(self.pipe, denoisers(self.pipe), whole=stretch.whole, width=self.width)
-        check_stretch(
-            self.pipe,
-            self.arguments,
-            plan,
-            stretch,
-            eta=self.eta,
-            rewound=ask.parent is not None and ask.rewind > 0,
-        )
+        rewound = ask.parent is not None and ask.rewind > 0
+        key = (stretch, rewound, self.width)
+        if key not in self._allowed:  # each check asks every module of the denoiser
+            check_cache(self.pipe, denoisers(self.pipe), whole=stretch.whole, width=self.width)
+            check_stretch(self.pipe, self.arguments, plan, stretch, eta=self.eta, rewound=rewound)
+            self._allowed.add(key)
         return self._each(plan, stretch)
 
     def _each(self, plan: Plan, stretch: Stretch) -> Cost:

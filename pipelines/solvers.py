@@ -161,10 +161,11 @@ class Solver:
         return (*((k, v) for k, v in inner.items() if k not in known), *held(self.guiders))
 
     def _draw(self, shape: Sequence[int], *_: Any, dtype: Any = None, **others: Any) -> Tensor:
-        noise = torch.zeros(tuple(shape)) if self._noise is None else self._noise(self._drawn)
+        nth, whole, device = self._drawn, tuple(shape), others.get("device")
         self._drawn += 1
-        device = others.get("device")
-        return noise.reshape(tuple(shape)).to(device=device, dtype=dtype)
+        if self._noise is None:
+            return torch.zeros(whole, device=device, dtype=dtype)
+        return self._noise(nth).reshape(whole).to(device=device, dtype=dtype)
 
 
 class _Absent:
