@@ -27,13 +27,13 @@ def test_an_x0_that_a_pipeline_hands_back_is_that_of_the_step_before(
     kind = KINDS["cogvideox-dpm"]
     pipe = load(kind, tmp_path)
     plan, _, _ = Driver(pipe, kind.arguments, copies=2).survey(kind.steps, Prompt("p", "green"))
-    x, before, zero = torch.ones(1, *plan.shape), torch.full((1, *plan.shape), 2.0), torch.zeros(1)
+    x, before, zero = (torch.full((1, *plan.shape), value) for value in (1.0, 2.0, 0.0))
     memory = {EARLIER: before} if known else {}
     wanted = Wanted(2, 4, 4, shown=False, final=True)
     part = Slice(Solver.of(pipe), plan, wanted, x, memory, lambda *_: _silent(x))
     part.begin()
     answers = [part.step({"sample": zero}) for _ in range(2)]
-    assert answers[-1][0] is x
+    assert torch.equal(answers[-1][0], x)
     assert answers[-1][1] is (before if known else None)
 
 
