@@ -20,7 +20,8 @@ from noise_search.errors import Stop, UserError, out_of_memory
 from noise_search.pipelines.callbacks import CALLBACK, INPUTS, aside, steers, watched
 from noise_search.pipelines.calls import arguments_of, denoisers, pictures_of
 from noise_search.pipelines.draws import Draw, drawing, invoked, unstirred
-from noise_search.pipelines.embeddings import Apart, Embeddings
+from noise_search.pipelines.embeddings import ENCODING, Apart, Embeddings
+from noise_search.pipelines.signatures import signature_of
 from noise_search.pipelines.slices import Slice
 from noise_search.pipelines.solvers import Solver
 from noise_search.pipelines.standins import Answers, Denoiser, Halt, Scheduler, Walker, in_place
@@ -57,6 +58,8 @@ class Driver:
         self._answers: Answers = {}
         self._apart = True
         self.heeds = True
+        read = signature_of(type(pipe)).takes("prompt")
+        self._unencoded = read and not hasattr(pipe, ENCODING)
 
     @cached_property
     def device(self) -> torch.device:
@@ -142,7 +145,10 @@ class Driver:
 
         Raises:
             Stop: the user ends the run before the slice is walked.
+            Apart: the prompts cannot share a call.
         """
+        if len(set(map(_text_of, prompts))) > 1 and self._unencoded:
+            raise Apart  # whoever reads them pads them to a common length
         given = {**self._given(prompts, part.plan.steps), **self._heeding(part)}
         entering = bool(rows) and part.wanted.begin == 0 and not rows[0].fresh
         prepared = _entering(part.x, entering)
@@ -174,9 +180,10 @@ class Driver:
     ) -> Iterator[Callable[..., Any]]:
         """Put the stand-ins in place for one call, and hand out what is to be called."""
         pipe = self.pipe
+        scheduler = Scheduler(walker)
         stand_ins: dict[str, object] = {
             **drawing(pipe, draw),
-            "scheduler": Scheduler(walker),
+            "scheduler": scheduler,
             "_interrupt": False,  # one of an earlier call is not for this one
             "_progress_bar_config": {"disable": True},
             # Models that wait elsewhere go there after the call: hooks are not for stand-ins.
@@ -187,12 +194,12 @@ class Driver:
             stand_ins[name] = Denoiser(getattr(pipe, name), walker, self._answers, guess)
         for name, part in pipe.components.items():
             if name != "scheduler" and hasattr(part, "set_timesteps") and hasattr(part, "step"):
-                stand_ins[name] = Scheduler(walker.split(Solver(part)))
+                stand_ins[name] = scheduler.another(part)
             if name.startswith("controlnet") and callable(part):
                 stand_ins[name] = Denoiser(part, walker, self._answers, 0, counts=False)
-        encode = getattr(pipe, "encode_prompt", None)
+        encode = getattr(pipe, ENCODING, None)
         if encode is not None:
-            stand_ins["encode_prompt"] = self._embeddings.remembering(encode)
+            stand_ins[ENCODING] = self._embeddings.remembering(encode)
         prepare = stand_ins.get("prepare_latents", getattr(pipe, "prepare_latents", None))
         if callable(prepare):
             stand_ins["prepare_latents"] = _then(prepare, prepared)
@@ -231,6 +238,10 @@ class Driver:
             "output_type": output,
             "return_dict": False,
         }
+
+
+def _text_of(prompt: Prompt) -> tuple[str, str | None]:
+    return prompt.text, prompt.negative
 
 
 def _for_each(key: str, value: Any, prompts: Sequence[Prompt]) -> Any:

@@ -14,7 +14,10 @@ from torch import Tensor
 
 from noise_search.pipelines.arguments import recorded
 
-__all__ = ["Apart", "Embeddings"]
+__all__ = ["ENCODING", "Apart", "Embeddings"]
+
+ENCODING = "encode_prompt"
+"""The method by which pipelines encode prompts."""
 
 _COUNT = "batch_size"
 _ALIKE = 2e-2

@@ -100,6 +100,18 @@ def test_a_row_depends_neither_on_its_place_nor_on_its_neighbours(
             assert torch.equal(found, wanted)
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["omnigen", "qwen-image-edit", "ernie-image"])
+def test_a_row_does_not_depend_on_how_long_the_texts_beside_it_are(
+    name: str, loaded: Callable[[Kind], Any]
+) -> None:
+    kind = KINDS[name]
+    pipe, text = loaded(kind), [Prompt("a", "a red circle"), Prompt("b", "green " * 3)]
+    both = player(pipe, kind).play([Start(Gaussian(1)), Start(Gaussian(2))], text)
+    alone = player(pipe, kind).one(Start(Gaussian(1)), text[0])
+    assert np.array_equal(both[0].pixels, alone.pixels)
+
+
 @each_kind
 def test_widths_differ_in_the_last_bits_alone(kind: Kind, loaded: Callable[[Kind], Any]) -> None:
     pipe = loaded(kind)

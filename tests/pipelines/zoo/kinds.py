@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.pipelines.zoo.composed import COMPOSED
 from tests.pipelines.zoo.dits import DITS
 from tests.pipelines.zoo.edits import EDITS
 from tests.pipelines.zoo.flows import FLOWS
@@ -29,6 +30,7 @@ KINDS: dict[str, Kind] = {
         *QWENS,
         *REDRAWN,
         *NEWCOMERS,
+        *COMPOSED,
         *UNCONDITIONAL,
         *VIDEOS,
         *WANS,
