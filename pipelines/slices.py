@@ -135,7 +135,7 @@ class Slice:
             return (self.seen, self.seen)
         return answer
 
-    def split(self, solver: Solver) -> Stepper:
+    def split(self, number: int, solver: Solver) -> Stepper:
         """A scheduler more, which was not seen to step: it stands for itself."""
         return _Idle(solver)
 
@@ -213,7 +213,7 @@ class _Idle:
         """It was not seen to step when the call was looked at."""
         raise RuntimeError("its loop steps a scheduler that it did not step before")
 
-    def split(self, solver: Solver) -> Stepper:
+    def split(self, number: int, solver: Solver) -> Stepper:
         """One more of its kind."""
         return _Idle(solver)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from itertools import count
 from typing import Any, Protocol
 
 import torch
@@ -40,8 +41,8 @@ class Stepper(Protocol):
         """The scheduler's answer at the loop's step: the sample after it, and what goes beside."""
         ...
 
-    def split(self, solver: Solver) -> Stepper:
-        """The pipeline has a scheduler more: a copy, or another component."""
+    def split(self, number: int, solver: Solver) -> Stepper:
+        """The pipeline has a scheduler more, the so-manieth: a copy, or another component."""
         ...
 
 
@@ -63,9 +64,10 @@ class Walker(Stepper, Protocol):
 class Scheduler:
     """Passes for the walker's scheduler; its steps are the walker's."""
 
-    def __init__(self, walker: Stepper) -> None:
+    def __init__(self, walker: Stepper, numbers: Iterator[int] | None = None) -> None:
         fields = self.__dict__
         fields["_walker"] = walker
+        fields["_numbers"] = count(1) if numbers is None else numbers
         fields["_inner"] = walker.solver.inner
         fields["set_timesteps"] = self._setting(walker)
         fields["step"] = self._stepping(walker)
@@ -89,8 +91,12 @@ class Scheduler:
 
     def __deepcopy__(self, _: object) -> Scheduler:
         """A pipeline copies its scheduler to step another sample beside."""
-        walker: Stepper = self.__dict__["_walker"]
-        return Scheduler(walker.split(Solver(walker.solver.inner)))
+        return self.another(self.__dict__["_inner"])
+
+    def another(self, scheduler: Any) -> Scheduler:
+        """A stand-in for a scheduler that is stepped beside this one."""
+        walker, numbers = self.__dict__["_walker"], self.__dict__["_numbers"]
+        return Scheduler(walker.split(next(numbers), Solver(scheduler)), numbers)
 
     @staticmethod
     def _setting(walker: Stepper) -> Callable[..., None]:

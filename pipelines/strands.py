@@ -52,7 +52,6 @@ class _Woven(Slice):
         noise: Noise,
     ) -> None:
         super().__init__(solver, plan, wanted, x, memory, noise)
-        self._schedulers = 1
         self._parts: dict[int, Slice] = {}
         apart = _unwoven(memory, len(plan.strands))
         for strand, begin, remembered in zip(plan.strands, plan.places, apart, strict=True):
@@ -77,9 +76,8 @@ class _Woven(Slice):
         """What the pipeline's own scheduler answers."""
         return self.stepped(0, given)
 
-    def split(self, solver: Solver) -> Stepper:
+    def split(self, number: int, solver: Solver) -> Stepper:
         """Whoever walks the sample of one scheduler more."""
-        number, self._schedulers = self._schedulers, self._schedulers + 1
         if number in self._parts:
             self._parts[number].solver = solver
         return _Strand(self, number, solver)
@@ -142,9 +140,9 @@ class _Strand:
         """What the scheduler answers."""
         return self.whole.stepped(self.number, given)
 
-    def split(self, solver: Solver) -> Stepper:
+    def split(self, number: int, solver: Solver) -> Stepper:
         """See `Stepper.split`."""
-        return self.whole.split(solver)
+        return self.whole.split(number, solver)
 
 
 def _flat(samples: Sequence[Tensor]) -> Tensor:

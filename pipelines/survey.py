@@ -149,9 +149,9 @@ class Surveyor:
         """The pipeline has set its timesteps; it may do so more than once."""
         self._tracks[0].begin()
 
-    def split(self, solver: Solver) -> _Track:
+    def split(self, number: int, solver: Solver) -> _Track:
         """The pipeline has a scheduler more."""
-        self._tracks.append(_Track(self, solver))
+        self._tracks.append(_Track(self, solver, number))
         return self._tracks[-1]
 
     def draw(self, shape: Sequence[int], *_: Any, dtype: Any = None, **others: Any) -> Tensor:
@@ -206,8 +206,7 @@ class Surveyor:
         first = [track.first for track in tracks if track.first is not None]
         copies = max(1, len(first[0]) // ROWS)
         strands = tuple(
-            Strand(self._tracks.index(t), tuple(x.shape[1:]))
-            for t, x in zip(tracks, first, strict=True)
+            Strand(t.number, tuple(x.shape[1:])) for t, x in zip(tracks, first, strict=True)
         )
         drawn = self._noise(strands)
         sample, noise = first[0], drawn[0].values
@@ -249,7 +248,9 @@ class Surveyor:
             raise ValueError("its loop does not step its scheduler")
         tracks = list(dict.fromkeys(self._calls))
         if any(track.anew_begun for track in tracks):
-            raise ValueError("its loop begins anew for each part of a video; it cannot be searched")
+            raise ValueError(
+                "its loop begins anew for each part of a video; only one part can be searched"
+            )
         if any(track.uneven for track in tracks):
             raise ValueError("its loop asks its scheduler more than once a step, in its own way")
         if self._calls != tracks * (len(self._calls) // len(tracks)) or any(
@@ -308,8 +309,8 @@ class _Track:
         uneven: whether its samples are of several shapes.
     """
 
-    def __init__(self, surveyor: Surveyor, solver: Solver) -> None:
-        self.surveyor, self.solver = surveyor, solver
+    def __init__(self, surveyor: Surveyor, solver: Solver, number: int = 0) -> None:
+        self.surveyor, self.solver, self.number = surveyor, solver, number
         self.times: list[float] = []
         self.first: Tensor | None = None
         self.mixes = self.overwrites = self.anew_begun = self.uneven = False
@@ -353,9 +354,9 @@ class _Track:
         x0 = sample - grid[at].to(sample) * out
         return bool((x0 - shown).norm() <= _LIKE * shown.norm())
 
-    def split(self, solver: Solver) -> _Track:
+    def split(self, number: int, solver: Solver) -> _Track:
         """The pipeline has a scheduler more."""
-        return self.surveyor.split(solver)
+        return self.surveyor.split(number, solver)
 
     @property
     def place(self) -> int:

@@ -77,6 +77,16 @@ def skyreels_forcing() -> Any:
     return library.SkyReelsV2DiffusionForcingPipeline(**skyreels_parts())
 
 
+def anyflow() -> Any:
+    """AnyFlow: a map from any time to any other, told both."""
+    transformer = build(
+        lambda: library.AnyFlowTransformer3DModel(**SIZES, gate_value=0.25, deltatime_type="r")
+    )
+    scheduler = library.FlowMapEulerDiscreteScheduler(shift=5.0)
+    parts = {**wan_parts(), "transformer": transformer, "scheduler": scheduler}
+    return library.AnyFlowPipeline(**parts)
+
+
 def sana_video() -> Any:
     """SANA-Video: linear attention on Wan's latents, Gemma 2."""
     tokenizer = gemma_tokenizer()
@@ -115,5 +125,6 @@ WANS = [
     Kind("wan22-i2v", wan22_image_to_video, {**FIVE, **SEEN}, video=True),
     Kind("skyreels-v2", skyreels, FIVE, video=True),
     Kind("skyreels-v2-df", skyreels_forcing, {**FIVE, "ar_step": 0}, video=True),
+    Kind("anyflow", anyflow, FIVE, video=True),
     Kind("sana-video", sana_video, {**GUIDED, **UNTOLD, "frames": 5}, video=True),
 ]

@@ -14,7 +14,6 @@ from tests.pipelines.zoo.flows import flow
 from tests.pipelines.zoo.kind import Kind
 from tests.pipelines.zoo.pictures import picture
 from tests.pipelines.zoo.tokenizing import qwen_tokenizer, t5_tokenizer
-from tests.pipelines.zoo.vaes import muted
 from tests.pipelines.zoo.video_vaes import wan_vae
 from tests.pipelines.zoo.weights import build, louder
 
@@ -70,35 +69,6 @@ def cosmos_parts(seen: int) -> dict[str, Any]:
         "scheduler": flow(use_karras_sigmas=True),
         **guarded(),
     }
-
-
-def cosmos() -> Any:
-    """Cosmos 1: guidance mixes x0-predictions, for which its scheduler steps twice at a time."""
-    tokenizer = t5_tokenizer()
-    return library.CosmosTextToWorldPipeline(
-        transformer=cosmos_transformer(4, 4),
-        vae=muted(
-            build(
-                lambda: library.AutoencoderKLCosmos(
-                    latent_channels=4,
-                    encoder_block_out_channels=(8, 8, 8, 8),
-                    decode_block_out_channels=(8, 8, 8, 8),
-                    attention_resolutions=(8,),
-                    resolution=64,
-                    num_layers=2,
-                    spatial_compression_ratio=4,
-                    temporal_compression_ratio=4,
-                ),
-                seed=3,
-            )
-        ),
-        text_encoder=t5(tokenizer),
-        tokenizer=tokenizer,
-        scheduler=library.EDMEulerScheduler(
-            sigma_min=0.002, sigma_max=80, sigma_data=0.5, final_sigmas_type="sigma_min"
-        ),
-        **guarded(),
-    )
 
 
 def cosmos2_image() -> Any:
