@@ -7,6 +7,7 @@ from tests.pipelines.zoo.dits import DITS
 from tests.pipelines.zoo.edits import EDITS
 from tests.pipelines.zoo.flows import FLOWS
 from tests.pipelines.zoo.frames import FRAMES
+from tests.pipelines.zoo.guided import HUNYUAN_IMAGE
 from tests.pipelines.zoo.kind import Kind
 from tests.pipelines.zoo.newcomers import NEWCOMERS
 from tests.pipelines.zoo.qwens import QWENS
@@ -31,6 +32,7 @@ KINDS: dict[str, Kind] = {
         *REDRAWN,
         *NEWCOMERS,
         *COMPOSED,
+        HUNYUAN_IMAGE,
         *UNCONDITIONAL,
         *VIDEOS,
         *WANS,
