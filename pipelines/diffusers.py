@@ -29,7 +29,7 @@ from noise_search.pipelines.embeddings import Apart
 from noise_search.pipelines.fingerprint import fingerprint
 from noise_search.pipelines.offloaded import weights_of
 from noise_search.pipelines.previews import decoder_of
-from noise_search.pipelines.results import beside, noted_at, results, spent
+from noise_search.pipelines.results import beside, noted_at, results, spent, tried
 from noise_search.pipelines.rows import (
     alike,
     as_bytes,
@@ -281,7 +281,8 @@ class DiffusersPipeline(Staged[Tensor]):
                 walk = self._failed("out of memory at a batch of 1", part, rows, stretch)
             except MisshapenError as error:
                 walk = self._failed(str(error), part, rows, stretch)
-            except _Alone:
+            except _Alone as alone:
+                overhead += alone.spent
                 self.width = 1
                 waiting.insert(0, part)
                 continue
@@ -300,7 +301,7 @@ class DiffusersPipeline(Staged[Tensor]):
 
         Raises:
             _Full: the memory does not suffice.
-            _Alone: it may be that the pipeline takes a single prompt; nothing is spent.
+            _Alone: it may be that the pipeline takes a single prompt.
         """
         plan, batch = self._plan(stretch.steps, rows[0].prompt), self._padded(list(rows))
         part, prompts = self._slice(batch, plan, stretch), [row.prompt for row in batch]
@@ -320,7 +321,7 @@ class DiffusersPipeline(Staged[Tensor]):
             elif self._together or part.rows or len(batch) == 1:
                 raise
             else:
-                raise _Alone from error
+                raise _Alone(tried(part, len(batch))) from error
         if stretch.shown and shown is None:
             latents = rows_of(part.seen, len(batch))
             shown = self._decoding.show_all(latents, plan, prompts, self._cheap(stretch))
@@ -396,7 +397,11 @@ class DiffusersPipeline(Staged[Tensor]):
 
 
 class _Alone(Exception):  # noqa: N818 - a wish, not an error
-    """The first batch has failed, at no cost: to be tried row by row."""
+    """The first batch has failed at its first evaluation: to be tried row by row."""
+
+    def __init__(self, spent: Cost) -> None:
+        super().__init__("one row at a time")
+        self.spent = spent
 
 
 class _Full(Exception):  # noqa: N818 - told to the loop above it alone

@@ -13,7 +13,7 @@ from noise_search.pipelines.stretches import Stretch
 from noise_search.pipelines.survey import Plan
 from noise_search.pipelines.walks import Walked
 
-__all__ = ["beside", "noted_at", "results", "spent"]
+__all__ = ["beside", "noted_at", "results", "spent", "tried"]
 
 
 def results(
@@ -64,6 +64,11 @@ def spent(part: Slice, rows: int) -> Cost:
     """What rows have cost that did not come to the end of their slice."""
     made = range(part.wanted.begin, max(part.wanted.begin, part.index))
     return Cost(len(made), sum(part.plan.rows[i] for i in made)) * rows
+
+
+def tried(part: Slice, rows: int) -> Cost:
+    """What the evaluation has cost at which a batch has failed."""
+    return Cost(rows if part.tried else 0, part.tried)
 
 
 def noted_at(plan: Plan, stretch: Stretch) -> dict[int, int]:

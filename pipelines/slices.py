@@ -70,6 +70,7 @@ class Slice:
         seen: the latents to decode.
         noted: the x0-predictions that are wanted, by step.
         rows: rows the denoiser was given on the slice.
+        tried: rows it was given and has not answered yet.
         beside: rows it was given only to learn what its answer looks like.
         patient: the call ends after the user's own callback, not before it.
         stopped: the user ends the run; what is walked by then is still shown.
@@ -86,7 +87,7 @@ class Slice:
     ) -> None:
         self.solver, self.plan, self.wanted = solver, plan, wanted
         self.x, self.memory, self.noise = x, memory, noise
-        self.index = self.rows = self.beside = 0
+        self.index = self.rows = self.tried = self.beside = 0
         self.kept: dict[str, Tensor] = {}
         self.noted: dict[int, Tensor] = {}
         self.seen = x
@@ -106,13 +107,15 @@ class Slice:
 
     def evaluated(self, rows: int, *, in_earnest: bool) -> None:
         """The denoiser was really given so many rows."""
+        self.tried = 0
         if in_earnest:
             self.rows += rows
         else:
             self.beside += rows
 
     def fed(self, rows: int, sample: Any) -> None:
-        """Nothing to do: evaluations alone are counted."""
+        """The denoiser is called with so many rows: evaluations alone are counted."""
+        self.tried = rows if self.walking else 0
 
     def step(self, given: dict[str, Any]) -> Sequence[Any]:
         """What the scheduler answers at the loop's step."""

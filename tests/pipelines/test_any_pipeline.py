@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from noise_search.ask import Prompt
+from noise_search.budget import Cost
 from noise_search.errors import Stop, UserError
 from noise_search.moves import Continue, Move, Start
 from noise_search.noise import Gaussian
@@ -40,6 +41,7 @@ RANDOM = [
         "hunyuandit",
         "kandinsky3",
         "sana-sprint",
+        "allegro",
         "ddpm",
         "consistency",
     )
@@ -110,6 +112,17 @@ def test_a_row_does_not_depend_on_how_long_the_texts_beside_it_are(
     both = player(pipe, kind).play([Start(Gaussian(1)), Start(Gaussian(2))], text)
     alone = player(pipe, kind).one(Start(Gaussian(1)), text[0])
     assert np.array_equal(both[0].pixels, alone.pixels)
+
+
+@pytest.mark.nightly
+def test_a_pipeline_that_takes_one_prompt_is_called_for_one(loaded: Callable[[Kind], Any]) -> None:
+    kind = KINDS["prx"]
+    play = player(loaded(kind), kind)
+    assert all(made.played.failure is None for made in begun(play, kind))
+    assert play.pipeline.width == 1  # type: ignore[attr-defined]
+    assert play.overhead == Cost(WIDTH, 2 * WIDTH)  # the one evaluation that told
+    begun(play, kind)
+    assert play.overhead.nfe == WIDTH
 
 
 @each_kind
