@@ -12,7 +12,7 @@ from tests.pipelines.zoo.pictures import clip_pictures, picture
 from tests.pipelines.zoo.tokenizing import t5_tokenizer
 from tests.pipelines.zoo.unets import sd_parts
 from tests.pipelines.zoo.vaes import kl_vae, muted
-from tests.pipelines.zoo.weights import build
+from tests.pipelines.zoo.weights import build, louder
 
 library: Any = diffusers
 
@@ -43,6 +43,22 @@ def animate_diff() -> Any:
 
 def stable_video() -> Any:
     """Stable Video Diffusion: a picture is all it is told; levels are continuous."""
+    unet = build(
+        lambda: library.UNetSpatioTemporalConditionModel(
+            sample_size=4,
+            in_channels=8,
+            out_channels=4,
+            block_out_channels=(64, 64),
+            layers_per_block=1,
+            down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+            up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+            cross_attention_dim=16,
+            num_attention_heads=2,
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=24,
+            num_frames=3,
+        )
+    )
     return library.StableVideoDiffusionPipeline(
         vae=muted(
             build(
@@ -56,22 +72,7 @@ def stable_video() -> Any:
             )
         ),
         image_encoder=clip_eyes(projected=True, side=224, patch=56),
-        unet=build(
-            lambda: library.UNetSpatioTemporalConditionModel(
-                sample_size=4,
-                in_channels=8,
-                out_channels=4,
-                block_out_channels=(32, 32),
-                layers_per_block=1,
-                down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
-                up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
-                cross_attention_dim=16,
-                num_attention_heads=2,
-                addition_time_embed_dim=8,
-                projection_class_embeddings_input_dim=24,
-                num_frames=3,
-            )
-        ),
+        unet=louder(unet, "time_embedding", 4.0),
         scheduler=library.EulerDiscreteScheduler(
             beta_start=0.00085,
             beta_end=0.012,
