@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from noise_search.ask import Prompt
+from noise_search.moves import Continue, Start
+from noise_search.noise import Gaussian
 from noise_search.pipelines.embeddings import Apart
 from noise_search.pipelines.writers import Writers
+from tests.pipelines.passing import rows_of
+from tests.pipelines.playing import player
+from tests.pipelines.zoo import load
+from tests.pipelines.zoo.composed import REWRITING
+from tests.pipelines.zoo.warnings import KNOWN
+
+pytestmark = [*KNOWN]
 
 CPU = torch.device("cpu")
 ONE, OTHER = torch.tensor([[1, 2]]), torch.tensor([[3, 4]])
@@ -59,6 +72,28 @@ def test_what_else_a_row_is_given_goes_with_it_where_it_can_be_told() -> None:
         assert writer.rows == [2, 1, 3]
         found = writer.generate(input_ids=ONE, named=True)["sequences"]
         assert torch.equal(found, writer.generate(ONE))  # by name or place, from the same numbers
+
+
+def test_prompts_that_a_pipeline_has_rewritten_are_the_same_wherever_they_stand(
+    tmp_path: Path,
+) -> None:
+    pipe, text = load(REWRITING, tmp_path), [Prompt("a", "a red circle"), Prompt("b", "two")]
+    starts = [Start(Gaussian(1)), Start(Gaussian(2))]
+    play = player(pipe, REWRITING)
+    with rows_of(pipe.pe) as written:
+        whole = play.play(starts, text)
+        halves = play.play([replace(move, until=2) for move in starts], text[::-1])
+        moves = [Continue(half.candidate, Gaussian(i)) for i, half in enumerate(halves, 1)]
+        again = play.play(moves, text[::-1])
+        told = len(written)
+        play.play(starts, text)
+        assert len(written) == told > 0
+    alone = player(pipe, REWRITING)
+    for i, made in enumerate(whole):
+        once = alone.one(starts[i], text[i])
+        assert np.array_equal(made.pixels, once.pixels)
+    for i, made in enumerate(again):
+        assert np.array_equal(made.pixels, alone.one(starts[i], text[1 - i]).pixels)
 
 
 def test_the_oldest_are_let_go() -> None:

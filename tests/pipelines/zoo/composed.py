@@ -6,7 +6,7 @@ from typing import Any
 
 import diffusers
 
-from tests.pipelines.zoo.encoders import mistral
+from tests.pipelines.zoo.encoders import language_model, mistral
 from tests.pipelines.zoo.flows import flow
 from tests.pipelines.zoo.kind import Kind
 from tests.pipelines.zoo.tokenizing import llama_tokenizer, mistral_processor
@@ -68,8 +68,19 @@ def ernie_image(**more: Any) -> Any:
     )
 
 
+def ernie_rewriting() -> Any:
+    """ERNIE-Image with the language model that rewrites prompts, which samples."""
+    tokenizer = mistral_processor().tokenizer
+    tokenizer.chat_template = "{% for message in messages %}{{ message.content }}{% endfor %}"
+    tokenizer.model_max_length = 12  # of what it writes
+    writer = language_model("Ministral3", tokenizer, head="ForCausalLM")
+    return ernie_image(pe=writer, pe_tokenizer=tokenizer)
+
+
 SIZE = {"height": 64, "width": 64}
 COMPOSED = [
     Kind("omnigen", omnigen, {**SIZE, "guidance_scale": 2.5}),
     Kind("ernie-image", ernie_image, {**SIZE, "guidance_scale": 4.0}),
 ]
+REWRITING = Kind("ernie-rewriting", ernie_rewriting, {**SIZE, "guidance_scale": 4.0})
+"""Apart from the others: what it writes comes from the global generator."""
