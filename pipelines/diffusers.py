@@ -47,7 +47,7 @@ from noise_search.pipelines.stages import Staged
 from noise_search.pipelines.states import Framework, State, States
 from noise_search.pipelines.strands import slice_of
 from noise_search.pipelines.stretches import Stretch
-from noise_search.pipelines.survey import ROWS, Plan
+from noise_search.pipelines.survey import Plan
 from noise_search.pipelines.switches import switches
 from noise_search.pipelines.walks import Picture, Row, Walk, Walked
 from noise_search.samplers.path import Level
@@ -206,7 +206,7 @@ class DiffusersPipeline(Staged[Tensor]):
         key = (steps, prompt.negative is not None)
         if key not in self._plans:
             plan, self._solvers[steps], asked = self._driver.survey(steps, prompt)
-            self._owed += Cost(ROWS if asked else 0, asked)
+            self._owed += asked
             self._plans[key] = plan
         return self._plans[key]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from noise_search.ask import Prompt
+from noise_search.budget import Cost
 from noise_search.errors import Stop, UserError, out_of_memory
 from noise_search.pipelines.callbacks import CALLBACK, INPUTS, aside, steers, watched
 from noise_search.pipelines.calls import arguments_of, denoisers, pictures_of
@@ -37,6 +38,22 @@ _GUESSES = (1, 2, 0)
 _TEXT = re.compile(r"(negative_)?prompt(_\d)?")
 
 
+class _Manner(NamedTuple):
+    """How a pipeline wants to be called.
+
+    Attributes:
+        apart: with a generator for each row.
+        rows: of a surveying call; one where it takes a single prompt, and that in no list.
+    """
+
+    apart: bool = True
+    rows: int = ROWS
+
+
+# Some want a picture for each generator, and are given one of both.
+_MANNERS = (_Manner(), _Manner(apart=False), _Manner(rows=1))
+
+
 class Driver:
     """Drives a pipeline's call.
 
@@ -56,7 +73,7 @@ class Driver:
         self._embeddings = Embeddings(copies)
         self._writers = Writers()
         self._answers: Answers = {}
-        self._apart = True
+        self._manner = _MANNERS[0]
         self.heeds = True
         read = signature_of(type(pipe)).takes("prompt")
         self._unencoded = read and not hasattr(pipe, ENCODING)
@@ -66,34 +83,35 @@ class Driver:
         """Where the pipeline runs; to find that out it asks each of its modules."""
         return torch.device(self.pipe._execution_device)
 
-    def survey(self, steps: int, prompt: Prompt) -> tuple[Plan, Solver, int]:
+    def survey(self, steps: int, prompt: Prompt) -> tuple[Plan, Solver, Cost]:
         """How the pipeline walks a schedule, learned from a call that evaluates nothing.
 
         Returns:
-            The plan, the scheduler as the pipeline has set it up, and the rows that the denoiser
-            had to be asked for because its answers could not be guessed.
+            The plan, the scheduler as the pipeline has set it up, and what it has cost to ask the
+            denoiser because its answers could not be guessed.
 
         Raises:
             UserError: the pipeline cannot be driven.
         """
+        first, *others = [self._manner, *(m for m in _MANNERS if m != self._manner)]
         found = self._surveyed(steps, prompt)
-        if isinstance(found, Exception) and self._apart:
-            # Some want a picture for each generator, and are given one of both.
-            self._apart = False
+        for manner in others if isinstance(found, Exception) else ():
+            self._manner = manner
             again = self._surveyed(steps, prompt)
-            self._apart = isinstance(again, Exception)
-            found = found if self._apart else again
-        if isinstance(found, (TypeError, ValueError, Halt)):
-            raise UserError(f"{self.kind}: {found}") from found
+            if not isinstance(again, Exception):
+                return again
         if isinstance(found, Exception):
+            self._manner = first
+            if isinstance(found, (TypeError, ValueError, Halt)):
+                raise UserError(f"{self.kind}: {found}") from found
             raise found
         return found
 
-    def _surveyed(self, steps: int, prompt: Prompt) -> tuple[Plan, Solver, int] | Exception:
+    def _surveyed(self, steps: int, prompt: Prompt) -> tuple[Plan, Solver, Cost] | Exception:
         """What a survey has found, or why there is none."""
         problem: Exception = UserError(f"{self.kind} cannot be driven")
         for guess in _GUESSES:
-            surveyor = Surveyor(Solver.of(self.pipe), steps)
+            surveyor = Surveyor(Solver.of(self.pipe), steps, self._manner.rows)
             try:
                 self._look(surveyor, prompt, guess)
             except UserError:
@@ -105,11 +123,11 @@ class Driver:
             try:
                 plan = surveyor.plan()
             except ValueError as error:  # no other answer of the denoiser would change that
-                problem = error
-                break
+                raise UserError(f"{self.kind}: {error}") from error
             solver = Solver(surveyor.solver.inner)
             solver.began()
-            return plan, solver, surveyor.beside
+            asked = surveyor.beside
+            return plan, solver, Cost(self._manner.rows if asked else 0, asked)
         return problem
 
     def _look(self, surveyor: Surveyor, prompt: Prompt, guess: int) -> None:
@@ -121,7 +139,7 @@ class Driver:
 
         try:
             with self._driven(surveyor, surveyor.draw, guess, prepared) as call:
-                call(**self._given([prompt] * ROWS, surveyor.steps, output="latent"))
+                call(**self._given([prompt] * surveyor.rows, surveyor.steps, output="latent"))
         finally:
             self.pipe.maybe_free_model_hooks()
 
@@ -229,12 +247,15 @@ class Driver:
     def _given(self, prompts: Sequence[Prompt], steps: int, output: str = "np") -> dict[str, Any]:
         """The keywords of a call. What else it draws is the same for all rows and in all calls."""
         generators = [torch.Generator("cpu").manual_seed(0) for _ in prompts]
+        said = arguments_of(self.pipe, prompts, self.arguments)
+        if self._manner.rows == len(prompts) == 1:
+            said = {name: value[0] for name, value in said.items()}
         return {
             **{k: _for_each(k, v, prompts) for k, v in self.arguments.items() if k != CALLBACK},
             **self._steering(),
-            **arguments_of(self.pipe, prompts, self.arguments),
+            **said,
             "num_inference_steps": steps,
-            "generator": generators if self._apart else generators[0],
+            "generator": generators if self._manner.apart else generators[0],
             "output_type": output,
             "return_dict": False,
         }

@@ -128,13 +128,14 @@ class Surveyor:
     Args:
         solver: the scheduler that the pipeline sets up.
         steps: what it is asked for.
+        rows: of the call; of one alone, less can be told.
     """
 
     walking = False
 
-    def __init__(self, solver: Solver, steps: int) -> None:
+    def __init__(self, solver: Solver, steps: int, rows: int = ROWS) -> None:
         self.solver = solver
-        self.steps = steps
+        self.steps, self.rows = steps, rows
         self.drawn: list[Drawn] = []
         self.prepared: Tensor | None = None
         self.beside = 0
@@ -158,7 +159,7 @@ class Surveyor:
         """Draw for the pipeline, from a generator of its own."""
         generator = torch.Generator().manual_seed(len(self.drawn))
         values = torch.randn(tuple(shape), generator=generator)
-        if not self._calls and not self._given and len(values) == ROWS:
+        if not self._calls and not self._given and len(values) == self.rows:
             self.drawn.append(Drawn(tuple(values.shape[1:]), values))
         return values.to(device=others.get("device"), dtype=dtype)
 
@@ -182,7 +183,7 @@ class Surveyor:
         self._honest &= bool((none | out.isnan()).all())
         self._flows = self._flows and not self._honest and track.flows(out, sample, self._shown)
         self._calls.append(track)
-        self._rows.append(self._given // ROWS)
+        self._rows.append(self._given // self.rows)
         self._given = 0
         if len(track.times) > 4 * self.steps + 16:
             raise Halt("its loop takes too many steps")
@@ -204,7 +205,7 @@ class Surveyor:
         """
         tracks = self._stepping()
         first = [track.first for track in tracks if track.first is not None]
-        copies = max(1, len(first[0]) // ROWS)
+        copies = max(1, len(first[0]) // self.rows)
         strands = tuple(
             Strand(t.number, tuple(x.shape[1:])) for t, x in zip(tracks, first, strict=True)
         )
@@ -258,7 +259,7 @@ class Surveyor:
         ):
             raise ValueError("its loop steps several samples at different times")
         if len(tracks) > 1 and any(
-            track.first is None or len(track.first) != ROWS for track in tracks
+            track.first is None or len(track.first) != self.rows for track in tracks
         ):
             raise ValueError("its loop holds copies of several samples")
         return tracks
@@ -285,13 +286,14 @@ class Surveyor:
         Two rows differ by their noise alone, whatever else is in them and wherever it was moved
         to. A pipeline that scales samples or answers in its own way has another path.
         """
-        apart = (sample[0].float() - sample[len(sample) // copies - 1].float()).norm()
-        wanted = path.levels[0].s * (noise[0] - noise[1]).norm()
+        alone = 0.0 if self.rows == 1 else 1.0  # of a single one, the noise has to be all there is
+        apart = (sample[0].float() - alone * sample[len(sample) // copies - 1].float()).norm()
+        drawn = (noise[0] - alone * noise[-1]).norm()
+        wanted = path.levels[0].s * drawn
         inner = self._calls[0].solver.inner
         scale = float(getattr(inner, "init_noise_sigma", 1.0))
         near = any(
-            abs(float(apart) - float(w)) <= _LIKE * float(w)
-            for w in (wanted, (noise[0] - noise[1]).norm() * scale)
+            abs(float(apart) - float(w)) <= _LIKE * float(w) for w in (wanted, drawn * scale)
         )
         trigonometric = inner.config.get("prediction_type") == "trigflow"
         return near and (self._flows if path.rescaled else self._honest or trigonometric)

@@ -24,8 +24,9 @@ def condition(pipe: Any, *prompts: str) -> dict[str, Any]:
 
 def plain_call(kind: Kind, pipe: Any, prompt: str, seed: int) -> Pictures:
     """Pictures (1, H, W, 3), or (1, frames, H, W, 3) of a video, in 0..1."""
+    asked = condition(pipe, prompt)
     made = pipe(
-        **condition(pipe, prompt),
+        **({name: value[0] for name, value in asked.items()} if kind.single else asked),
         num_inference_steps=kind.steps,
         generator=torch.Generator().manual_seed(seed),
         output_type="np",

@@ -25,6 +25,7 @@ class Kind:
     Attributes:
         beside: components that lie with no checkpoint: whoever loads it hands them in.
         settle: what its user sets after loading.
+        single: whether it takes one prompt, and that in no list.
         drawings: how many of its random numbers' drawings make its initial noise.
     """
 
@@ -37,6 +38,7 @@ class Kind:
     each_commit: bool = False
     beside: Callable[[], Mapping[str, Any]] = dict
     settle: Callable[[Any], None] = lambda _: None
+    single: bool = False
     drawings: int = 1
 
 
