@@ -51,7 +51,7 @@ class _Manner(NamedTuple):
 
 
 # Some want a picture for each generator, and are given one of both.
-_MANNERS = (_Manner(), _Manner(apart=False), _Manner(rows=1))
+_MANNERS = (_Manner(), _Manner(apart=False), _Manner(apart=False, rows=1))
 
 
 class Driver:

@@ -123,6 +123,7 @@ UNTOLD = {"complex_human_instruction": None, "use_resolution_binning": False}
 WANS = [
     Kind("wan-i2v", wan_image_to_video, {**FIVE, **SEEN}, video=True),
     Kind("wan22-i2v", wan22_image_to_video, {**FIVE, **SEEN}, video=True),
+    Kind("wan-vace", wan_vace, {**FIVE, **PART}, video=True, single=True),
     Kind("skyreels-v2", skyreels, FIVE, video=True),
     Kind("skyreels-v2-df", skyreels_forcing, {**FIVE, "ar_step": 0}, video=True),
     Kind("anyflow", anyflow, FIVE, video=True),
