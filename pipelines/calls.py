@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,10 @@ _OURS = frozenset(
 
 
 _PICTURE = "ip_adapter_image"
+_SOUND = re.compile(r"audio_(end|length|duration)(_in)?(_s)?")
+"""How pipelines call the length of a sound."""
+_EMBEDDED = "embed"
+"""In the names of arguments that stand for a prompt, as a prior has made them."""
 
 
 def check_call(pipe: Any, given: Mapping[str, Any]) -> None:
@@ -45,6 +50,12 @@ def check_call(pipe: Any, given: Mapping[str, Any]) -> None:
         raise UserError(f"{name} has no scheduler whose steps could be searched")
     if not takes.takes("num_inference_steps"):
         raise UserError(f"{name}: its call takes no num_inference_steps")
+    if any(_SOUND.fullmatch(key) for key in takes.parameters):
+        raise UserError(f"{name} makes sounds; pictures, videos and texts can be searched")
+    within = [key for key, part in vars(pipe).items() if _is_pipeline(part)]
+    if within:
+        parts = " and ".join(within)
+        raise UserError(f"{name} calls pipelines of its own: search {parts} one after the other")
     for key in given:
         if key in _OURS:
             raise UserError(f"{name}: argument {key!r} belongs to the search; leave it out")
@@ -54,6 +65,12 @@ def check_call(pipe: Any, given: Mapping[str, Any]) -> None:
         adapted = getattr(getattr(pipe, part), "encoder_hid_proj", None) is not None
         if adapted and takes.takes(_PICTURE) and not any(k.startswith(_PICTURE) for k in given):
             raise UserError(f"{name}: its IP-Adapter needs {_PICTURE}, or unload_ip_adapter()")
+
+
+def _is_pipeline(part: object) -> bool:
+    from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+
+    return isinstance(part, DiffusionPipeline)
 
 
 def denoisers(pipe: Any) -> list[str]:
@@ -88,8 +105,8 @@ def labelled(pipe: Any) -> bool:
 def arguments_of(pipe: Any, prompts: Sequence[Prompt], given: Mapping[str, Any]) -> dict[str, Any]:
     """What prompts are to a pipeline: texts, or labels of classes by number or name.
 
-    One that is told a picture and nothing else takes it for each row, and one that is told nothing
-    at all the number of rows; what a prompt says is then for verifiers alone.
+    One that is told a picture or embeddings alone takes those for each row, and one that is told
+    nothing at all the number of rows; what a prompt says is then for verifiers alone.
 
     Args:
         pipe: the pipeline.
@@ -103,7 +120,8 @@ def arguments_of(pipe: Any, prompts: Sequence[Prompt], given: Mapping[str, Any])
     negative = [prompt.negative for prompt in prompts]
     if negative[0] is not None and not takes.takes("negative_prompt"):
         raise UserError(f"{name} takes no negative prompt")
-    without = {} if negative[0] is None else {"negative_prompt": negative}
+    without: dict[str, Any] = {} if negative[0] is None else {"negative_prompt": negative}
+    without |= _embedded(given, len(prompts))
     if takes.takes("prompt"):
         return {"prompt": [prompt.text for prompt in prompts], **without}
     rows = {"batch_size": len(prompts)} if "batch_size" in takes.parameters else {}
@@ -112,9 +130,17 @@ def arguments_of(pipe: Any, prompts: Sequence[Prompt], given: Mapping[str, Any])
     if takes.takes("image") and not labelled(pipe):
         return {"image": _repeated(name, given.get("image"), len(prompts)), **without}
     if not labelled(pipe):
+        if any(_EMBEDDED in key for key in given):
+            return without
         raise UserError(f"{name} takes neither a prompt nor class labels nor an image")
     labels = [_label(pipe, prompt.text) for prompt in prompts]
     return {"class_labels": labels, **rows, **without}
+
+
+def _embedded(given: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """Embeddings for each row, where they are given for one."""
+    tensors = {k: v for k, v in given.items() if _EMBEDDED in k and hasattr(v, "repeat_interleave")}
+    return {k: v.repeat_interleave(count, dim=0) for k, v in tensors.items() if len(v) == 1}
 
 
 def _repeated(name: str, picture: Any, count: int) -> Any:
@@ -153,7 +179,10 @@ def pictures_of(answer: Any, count: int) -> tuple[NDArray[Any], list[str | None]
     # Some hand on the pictures themselves, and not a tuple of what they have made.
     if not isinstance(answer, tuple):
         return np.asarray(answer), [None] * count
-    pictures = np.asarray(answer[0])
+    # Some answer with the pictures alone, whatever they are asked for.
+    pictures = answer if isinstance(answer, np.ndarray) else np.asarray(answer[0])
+    if isinstance(answer, np.ndarray):
+        return pictures, [None] * count
     flags = answer[1] if len(answer) > 1 and isinstance(answer[1], (list, tuple)) else []
     said = "the pipeline's safety checker blanked it"
     if len(flags) != count or not all(isinstance(f, (bool, np.bool_)) for f in flags):

@@ -278,8 +278,11 @@ def step_alone(
         earlier: the x0 of the step before, for schedulers that want it handed back.
         noise: what the step may draw; zeros where there is none.
     """
-    if str(getattr(solver.inner.config, "variance_type", "")).startswith("learned"):
-        out = torch.cat([out, torch.zeros_like(out)], dim=1)
+    variance = str(getattr(solver.inner.config, "variance_type", ""))
+    if variance.startswith("learned"):
+        # Of a range, the least: where x0 is known, no more is left (Nichol & Dhariwal 2102.09672).
+        said = -1.0 if variance == "learned_range" else 0.0
+        out = torch.cat([out, torch.full_like(out, said)], dim=1)
     given = solver.arguments(loop, index, out, x, earlier)
     answer = solver.step(noise, **given, return_dict=False)
     return answer[0], answer[1] if solver.takes_earlier else None

@@ -44,6 +44,8 @@ RANDOM = [
         "allegro",
         "ddpm",
         "consistency",
+        "deepfloyd-if",
+        "kandinsky22",
     )
 ]
 SEEDED = [

@@ -14,6 +14,7 @@ from tests.pipelines.zoo.qwens import QWENS
 from tests.pipelines.zoo.readers import READERS
 from tests.pipelines.zoo.recent import RECENT
 from tests.pipelines.zoo.redrawn import REDRAWN
+from tests.pipelines.zoo.stages import STAGES
 from tests.pipelines.zoo.unconditional import UNCONDITIONAL
 from tests.pipelines.zoo.unets import UNETS
 from tests.pipelines.zoo.videos import VIDEOS
@@ -33,6 +34,7 @@ KINDS: dict[str, Kind] = {
         *NEWCOMERS,
         *COMPOSED,
         HUNYUAN_IMAGE,
+        *STAGES,
         *UNCONDITIONAL,
         *VIDEOS,
         *WANS,

@@ -18,6 +18,8 @@ FILTERS: dict[str, str] = {
     ),
     # Chroma takes FLUX's embedding of positions by its old name
     "FluxPosEmbed in diffusers' Chroma": "ignore:.*FluxPosEmbed.*:FutureWarning",
+    # Stable Audio's autoencoder is built with torch's weight_norm of old
+    "weight_norm in diffusers' AutoencoderOobleck": "ignore:.*weight_norm:FutureWarning",
     # PRX takes its LoRA methods by an old name
     "LoraLoaderMixin in diffusers' PRX": "ignore:.*LoraLoaderMixin:FutureWarning",
     # InstructPix2Pix would have one picture for each prompt; it repeats it itself

@@ -1,0 +1,66 @@
+"""What a pipeline's call is given, and which calls are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from noise_search.ask import Prompt
+from noise_search.errors import UserError
+from noise_search.pipelines.calls import arguments_of, check_call, pictures_of
+from tests.pipelines.passing import rows_of
+from tests.pipelines.playing import player
+from tests.pipelines.zoo import KINDS, Kind, load
+from tests.pipelines.zoo.stages import REFUSED
+from tests.pipelines.zoo.warnings import KNOWN
+
+pytestmark = [*KNOWN]
+PROMPTS = [Prompt("a", "one"), Prompt("b", "two")]
+SAID = {
+    "kandinsky22-combined": "search prior_pipe and decoder_pipe one after the other",
+    "stable-audio": "makes sounds",
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED, ids=lambda kind: kind.name)
+def test_what_cannot_be_searched_is_refused_before_anything_is_evaluated(
+    kind: Kind, tmp_path: Path
+) -> None:
+    pipe = load(kind, tmp_path)
+    models = [m for m in pipe.components.values() if isinstance(m, torch.nn.Module)]
+    with rows_of(*models) as rows, pytest.raises(UserError, match=SAID[kind.name]) as refused:
+        player(pipe, kind)
+    assert rows == []
+    assert "\n" not in str(refused.value)
+
+
+def test_unconditional_pipelines_are_told_the_number_of_rows_alone() -> None:
+    pipe = KINDS["ddim"].make()
+    assert arguments_of(pipe, PROMPTS, {}) == {"batch_size": 2}
+    with pytest.raises(UserError, match="argument 'batch_size' belongs to the search"):
+        check_call(pipe, {"batch_size": 4})
+    pipe = KINDS["consistency"].make()
+    found = arguments_of(pipe, [Prompt("a", "207"), Prompt("b", "3")], {})
+    assert found == {"class_labels": [207, 3], "batch_size": 2}
+
+
+def test_embeddings_are_given_to_each_row() -> None:
+    pipe = KINDS["kandinsky22"].make()
+    one, both = torch.ones(1, 8), torch.zeros(2, 8)
+    found: dict[str, Any] = arguments_of(pipe, PROMPTS, {"image_embeds": one})
+    assert torch.equal(found["image_embeds"], torch.ones(2, 8))
+    assert arguments_of(pipe, PROMPTS, {"image_embeds": both}) == {}
+    with pytest.raises(UserError, match="neither a prompt nor"):
+        arguments_of(pipe, PROMPTS, {})
+
+
+def test_some_pipelines_answer_with_the_pictures_alone() -> None:
+    pictures = np.zeros((2, 4, 4, 3))
+    for answer in (pictures, (pictures,)):
+        found, problems = pictures_of(answer, 2)
+        assert found is pictures
+        assert problems == [None, None]
