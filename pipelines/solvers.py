@@ -86,6 +86,12 @@ class Solver:
         self._noise, self._drawn = noise, 0
         try:
             return self.inner.step(*args, **kwargs)
+        except IndexError:
+            time, sample = kwargs.get("timestep"), kwargs.get("sample")
+            if not isinstance(time, Tensor) or time.ndim or sample is None:
+                raise
+            # A few (Stable Cascade's) want the time of each row.
+            return self.inner.step(*args, **{**kwargs, "timestep": time.expand(len(sample))})
         finally:
             self._noise = None
 

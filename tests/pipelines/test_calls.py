@@ -11,11 +11,13 @@ import torch
 
 from noise_search.ask import Prompt
 from noise_search.errors import UserError
+from noise_search.moves import Continue, Start
+from noise_search.noise import Gaussian
 from noise_search.pipelines.calls import arguments_of, check_call, pictures_of
 from tests.pipelines.passing import rows_of
 from tests.pipelines.playing import player
 from tests.pipelines.zoo import KINDS, Kind, load
-from tests.pipelines.zoo.stages import REFUSED
+from tests.pipelines.zoo.stages import CASCADE, REFUSED
 from tests.pipelines.zoo.warnings import KNOWN
 
 pytestmark = [*KNOWN]
@@ -36,6 +38,23 @@ def test_what_cannot_be_searched_is_refused_before_anything_is_evaluated(
         player(pipe, kind)
     assert rows == []
     assert "\n" not in str(refused.value)
+
+
+def test_where_a_path_is_not_known_final_noises_are_searched_and_going_back_is_refused() -> None:
+    pipe = CASCADE.make()
+    pipe.set_progress_bar_config(disable=True)
+    play = player(pipe, CASCADE)
+    starts = [Start(Gaussian(1)), Start(Gaussian(2))]
+    whole = play.play(starts, PROMPTS)
+    halves = play.play([Start(Gaussian(i), until=2) for i in (1, 2)], PROMPTS)
+    moves = [Continue(half.candidate, Gaussian(i)) for i, half in enumerate(halves, 1)]
+    for made, once in zip(play.play(moves, PROMPTS), whole, strict=True):
+        assert made.played.failure is None
+        assert np.array_equal(made.pixels, once.pixels)
+    back = play.ask(Continue(whole[0].candidate, Gaussian(9), rewind=1), PROMPTS[0])
+    with rows_of(pipe.decoder) as rows, pytest.raises(UserError, match="not known"):
+        play.pipeline.price(back)
+    assert rows == []
 
 
 def test_unconditional_pipelines_are_told_the_number_of_rows_alone() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import diffusers
 import torch
 import transformers
+from diffusers.pipelines.deprecated.wuerstchen import PaellaVQModel
 
 from tests.pipelines.zoo.encoders import clip_text, t5
 from tests.pipelines.zoo.kind import Kind
@@ -80,6 +81,50 @@ def kandinsky22() -> Any:
             beta_start=0.00085, beta_end=0.012, clip_sample=True, variance_type="learned_range"
         ),
         movq=movq(),
+    )
+
+
+def paella() -> Any:
+    """Stable Cascade's quantised autoencoder: (3, 4h, 4w) to (4, h, w)."""
+    return build(
+        lambda: PaellaVQModel(
+            bottleneck_blocks=1, num_vq_embeddings=16, levels=2, embed_dim=8, latent_channels=4
+        ),
+        seed=3,
+    )
+
+
+def cascade() -> Any:
+    """The decoder of Stable Cascade: prompt and embeddings, latents of a quantised autoencoder."""
+    tokenizer = clip_tokenizer()
+    return library.StableCascadeDecoderPipeline(
+        decoder=build(
+            lambda: library.StableCascadeUNet(
+                in_channels=4,
+                out_channels=4,
+                conditioning_dim=16,
+                block_out_channels=(16, 32),
+                num_attention_heads=(-1, 2),
+                down_num_layers_per_block=(1, 1),
+                up_num_layers_per_block=(1, 1),
+                down_blocks_repeat_mappers=(1, 1),
+                up_blocks_repeat_mappers=(1, 1),
+                block_types_per_layer=(
+                    ("SDCascadeResBlock", "SDCascadeTimestepBlock"),
+                    ("SDCascadeResBlock", "SDCascadeTimestepBlock", "SDCascadeAttnBlock"),
+                ),
+                switch_level=None,
+                clip_text_pooled_in_channels=16,
+                dropout=(0.0, 0.0),
+                effnet_in_channels=4,
+                timestep_ratio_embedding_dim=16,
+            )
+        ),
+        tokenizer=tokenizer,
+        text_encoder=clip_text(tokenizer, projected=True),
+        scheduler=library.DDPMWuerstchenScheduler(),
+        vqgan=paella(),
+        latent_dim_scale=4.0,
     )
 
 
@@ -176,3 +221,9 @@ REFUSED = [
     Kind("kandinsky22-combined", kandinsky22_combined, {}),
     Kind("stable-audio", stable_audio, {}),
 ]
+CASCADE = Kind(
+    "stable-cascade",
+    cascade,
+    {"guidance_scale": 3.0, "image_embeddings": embedded(1, 4, 6, 6, seed=3)},
+)
+"""Apart from the others: diffusers has no more a place to load its autoencoder from."""
