@@ -15,7 +15,7 @@ from noise_search.pipelines.standins import Halt, Stepper
 from noise_search.pipelines.survey import Plan
 from noise_search.samplers.ddim import ddim_step
 
-__all__ = ["EARLIER", "MisshapenError", "Slice", "Wanted", "left"]
+__all__ = ["EARLIER", "OUT", "MisshapenError", "Slice", "Wanted", "left"]
 
 OUT, EARLIER = "out", "earlier"
 """Parts of a state: what the model said, and the x0 before it where a scheduler wants it back."""

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from noise_search.errors import UserError
-from noise_search.pipelines.slices import EARLIER, Noise, Slice, Wanted
+from noise_search.pipelines.slices import EARLIER, OUT, Noise, Slice, Wanted
 from noise_search.pipelines.solvers import MEMORY, Draws, Solver
 from noise_search.pipelines.standins import Halt, Stepper
 from noise_search.pipelines.survey import Plan, Strand
@@ -102,7 +102,7 @@ class _Woven(Slice):
 
     def called_back(self, changed: Mapping[str, Any], interrupted: bool) -> None:
         """See `Slice.called_back`; latents that are none of the samples cannot be changed."""
-        if "latents" in changed and self.index == self.wanted.until:
+        if "latents" in changed and self.index == self.wanted.until and OUT not in self.kept:
             part = _of_shape(changed["latents"], self._every)
             part.kept["x"] = changed["latents"].clone()
             if self.wanted.end == self.index == len(self.plan.loop.times):

@@ -278,7 +278,7 @@ class Surveyor:
         for begin in reversed(range(len(self.drawn))):
             if sum(prod(part.shape) for part in self.drawn[begin:]) == wanted:
                 return self.drawn[begin:]
-        raise ValueError("the noise of its several samples could not be told")
+        return self.drawn[-len(strands) :]  # a part of what is drawn may be painted over
 
     def _suits(self, path: Path, copies: int, sample: Tensor, noise: Tensor) -> bool:
         """Whether the pipeline mixes noise in as this reading has it.
@@ -289,11 +289,14 @@ class Surveyor:
         alone = 0.0 if self.rows == 1 else 1.0  # of a single one, the noise has to be all there is
         apart = (sample[0].float() - alone * sample[len(sample) // copies - 1].float()).norm()
         drawn = (noise[0] - alone * noise[-1]).norm()
-        wanted = path.levels[0].s * drawn
+        # Of noise that is painted over in part, as by a first frame, the rest is as loud.
+        share = min(1.0, sample[0].numel() / noise[0].numel())
+        allowed = _LIKE if share == 1.0 else max(_LIKE, 3.0 / (2 * sample[0].numel()) ** 0.5)
         inner = self._calls[0].solver.inner
         scale = float(getattr(inner, "init_noise_sigma", 1.0))
         near = any(
-            abs(float(apart) - float(w)) <= _LIKE * float(w) for w in (wanted, drawn * scale)
+            abs(float(apart) - float(w)) <= allowed * float(w)
+            for w in (drawn * share**0.5 * path.levels[0].s, drawn * share**0.5 * scale)
         )
         trigonometric = inner.config.get("prediction_type") == "trigflow"
         return near and (self._flows if path.rescaled else self._honest or trigonometric)

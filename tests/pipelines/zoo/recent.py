@@ -12,6 +12,7 @@ from diffusers.pipelines.ltx2 import LTX2TextConnectors, LTX2Vocoder
 from tests.pipelines.zoo.encoders import clip_text, decoder_sizes, qwen_vl, t5
 from tests.pipelines.zoo.flows import flow
 from tests.pipelines.zoo.kind import Kind
+from tests.pipelines.zoo.pictures import picture
 from tests.pipelines.zoo.tokenizing import clip_tokenizer, gemma_tokenizer, qwen_tokenizer
 from tests.pipelines.zoo.vaes import deep_vae, muted
 from tests.pipelines.zoo.video_vaes import hunyuan_vae
@@ -123,8 +124,8 @@ def small(pipe: Any) -> None:
     pipe.resolutions = [(64, 64)]
 
 
-def ltx2() -> Any:
-    """LTX-2: a video and its sound are made together."""
+def ltx2_parts() -> dict[str, Any]:
+    """Components of LTX-2."""
     tokenizer = gemma_tokenizer()
     text = words.Gemma3Config(
         text_config=decoder_sizes(tokenizer),
@@ -138,10 +139,10 @@ def ltx2() -> Any:
         },
         image_token_index=4,
     )
-    return library.LTX2Pipeline(
-        tokenizer=tokenizer,
-        text_encoder=build(lambda: words.Gemma3ForConditionalGeneration(text), seed=1),
-        transformer=build(
+    return {
+        "tokenizer": tokenizer,
+        "text_encoder": build(lambda: words.Gemma3ForConditionalGeneration(text), seed=1),
+        "transformer": build(
             lambda: library.LTX2VideoTransformer3DModel(
                 in_channels=4,
                 out_channels=4,
@@ -159,7 +160,7 @@ def ltx2() -> Any:
                 rope_type="split",
             )
         ),
-        connectors=build(
+        "connectors": build(
             lambda: connectors(
                 caption_channels=16,
                 text_proj_in_factor=3,
@@ -177,7 +178,7 @@ def ltx2() -> Any:
             ),
             seed=4,
         ),
-        vae=muted(
+        "vae": muted(
             build(
                 lambda: library.AutoencoderKLLTX2Video(
                     latent_channels=4,
@@ -199,7 +200,7 @@ def ltx2() -> Any:
             ),
             0.5,
         ),
-        audio_vae=build(
+        "audio_vae": build(
             lambda: library.AutoencoderKLLTX2Audio(
                 base_channels=4,
                 ch_mult=(1,),
@@ -210,7 +211,7 @@ def ltx2() -> Any:
             ),
             seed=5,
         ),
-        vocoder=build(
+        "vocoder": build(
             lambda: vocoder(
                 in_channels=16,
                 hidden_channels=32,
@@ -222,11 +223,21 @@ def ltx2() -> Any:
             ),
             seed=6,
         ),
-        scheduler=flow(),
-        processor=None,
-        prompt_enhancer=None,
-        duration_head=None,
-    )
+        "scheduler": flow(),
+        "processor": None,
+        "prompt_enhancer": None,
+        "duration_head": None,
+    }
+
+
+def ltx2() -> Any:
+    """LTX-2: a video and its sound are made together."""
+    return library.LTX2Pipeline(**ltx2_parts())
+
+
+def ltx2_image_to_video() -> Any:
+    """LTX-2 from a picture, which stays as the first frame: the others alone are stepped."""
+    return library.LTX2ImageToVideoPipeline(**ltx2_parts())
 
 
 SIZE = {"height": 32, "width": 32}
@@ -240,6 +251,7 @@ SOUND = {
     "audio_modality_scale": 1.0,
     "spatio_temporal_guidance_blocks": None,
 }
+SEEN = {"image": picture(32)}
 LONG = {"max_sequence_length": 1024, "guidance_scale": 4.0}
 QUOTED = ('a red circle, "one"', 'two blue squares, "two"', 'green, "three"')
 RECENT = [
@@ -252,6 +264,7 @@ RECENT = [
         settle=brief,
     ),
     Kind("ltx2", ltx2, SOUND, video=True, drawings=2),
+    Kind("ltx2-i2v", ltx2_image_to_video, {**SOUND, **SEEN}, video=True, drawings=2),
     Kind("kandinsky5", kandinsky5, {**SIZE, **LONG, "num_frames": 5}, video=True),
     Kind("kandinsky5-t2i", kandinsky5_image, {**LONG, "height": 64, "width": 64}, settle=small),
 ]
