@@ -62,7 +62,9 @@ def check_call(pipe: Any, given: Mapping[str, Any]) -> None:
         if not takes.takes(key):
             raise UserError(f"{name}: unknown argument {key!r}{nearest(key, takes.parameters)}")
     for part in denoisers(pipe):
-        adapted = getattr(getattr(pipe, part), "encoder_hid_proj", None) is not None
+        # Kolors has a projection here too, of its texts.
+        projection = getattr(getattr(pipe, part), "encoder_hid_proj", None)
+        adapted = hasattr(projection, "image_projection_layers")
         if adapted and takes.takes(_PICTURE) and not any(k.startswith(_PICTURE) for k in given):
             raise UserError(f"{name}: its IP-Adapter needs {_PICTURE}, or unload_ip_adapter()")
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL.Image import Image
+from torch import Tensor
 
 from noise_search import Candidate, Continue, Search, Start, Task
 from noise_search.moves import Plan
@@ -96,7 +97,7 @@ def test_a_search_runs_resumes_and_is_reproduced(
     assert not [line for line in whole if json.loads(line)["failure"]]
     run(pipe, kind, plan, tmp_path / "cut", stop=3)
     assert run(pipe, kind, plan, tmp_path / "cut") == whole
-    objects = {k: v for k, v in kind.arguments.items() if isinstance(v, Image)}
+    objects = {k: v for k, v in kind.arguments.items() if isinstance(v, (Image, Tensor))}
     for line in (whole[0], whole[-1]):
         name_of = json.loads(line)["candidate"]
         assert reproduce(tmp_path / "whole", pipe, candidate=name_of, arguments=objects).equal

@@ -9,6 +9,7 @@ from tests.pipelines.zoo.flows import FLOWS
 from tests.pipelines.zoo.frames import FRAMES
 from tests.pipelines.zoo.guided import HUNYUAN_IMAGE
 from tests.pipelines.zoo.kind import Kind
+from tests.pipelines.zoo.kolors import KOLORS
 from tests.pipelines.zoo.newcomers import NEWCOMERS
 from tests.pipelines.zoo.qwens import QWENS
 from tests.pipelines.zoo.readers import READERS
@@ -32,6 +33,7 @@ KINDS: dict[str, Kind] = {
         *QWENS,
         *REDRAWN,
         *NEWCOMERS,
+        KOLORS,
         *COMPOSED,
         HUNYUAN_IMAGE,
         *STAGES,

@@ -9,7 +9,8 @@ import diffusers
 from tests.pipelines.zoo.edits import mask
 from tests.pipelines.zoo.kind import Kind
 from tests.pipelines.zoo.pictures import picture
-from tests.pipelines.zoo.unets import sd_parts, sdxl_parts, unet
+from tests.pipelines.zoo.unets import NOISES, sd_parts, sdxl_parts, unet
+from tests.pipelines.zoo.vaes import kl_vae
 
 library: Any = diffusers
 
@@ -26,6 +27,16 @@ def sdxl_inpaint() -> Any:
 def instruct_pix2pix() -> Any:
     """InstructPix2Pix: the U-Net sees a picture beside the latents, and is guided twice."""
     return library.StableDiffusionInstructPix2PixPipeline(**sd_parts(unet=unet(in_channels=8)))
+
+
+def sd_upscale() -> Any:
+    """The upscaler of Stable Diffusion: its U-Net sees a picture of the latents' size, noised."""
+    parts = sd_parts(unet=unet(in_channels=7, num_class_embeds=1000))
+    del parts["requires_safety_checker"]
+    return library.StableDiffusionUpscalePipeline(
+        **{**parts, "vae": kl_vae(scaling=0.08333, depth=3)},
+        low_res_scheduler=library.DDPMScheduler(**NOISES),
+    )
 
 
 def sd_pag() -> Any:
@@ -53,6 +64,7 @@ REDRAWN = [
         instruct_pix2pix,
         {"image": picture(), "guidance_scale": 4.0, "image_guidance_scale": 1.5},
     ),
+    Kind("sd-upscale", sd_upscale, {"image": picture(16), "guidance_scale": 4.0}),
     Kind("sd15-pag", sd_pag, {**GUIDED, "pag_scale": 3.0}),
     Kind("sdxl-pag", sdxl_pag, {**GUIDED, "pag_scale": 3.0}),
 ]

@@ -20,6 +20,8 @@ FILTERS: dict[str, str] = {
     "FluxPosEmbed in diffusers' Chroma": "ignore:.*FluxPosEmbed.*:FutureWarning",
     # Stable Audio's autoencoder is built with torch's weight_norm of old
     "weight_norm in diffusers' AutoencoderOobleck": "ignore:.*weight_norm:FutureWarning",
+    # Kolors compiles its text encoder by torch's JIT, and asks transformers' configs of old
+    "torch.jit in diffusers' Kolors": "ignore:.*torch.jit.script:FutureWarning",
     # PRX takes its LoRA methods by an old name
     "LoraLoaderMixin in diffusers' PRX": "ignore:.*LoraLoaderMixin:FutureWarning",
     # InstructPix2Pix would have one picture for each prompt; it repeats it itself
