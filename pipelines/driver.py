@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property
 from math import prod
 from typing import Any, NamedTuple
@@ -174,13 +174,8 @@ class Driver:
         for guess in _GUESSES:
             draw = _giving(noise, part.plan, len(prompts))
             try:
-                with self._driven(part, draw, guess, prepared) as call:
-                    answer = call(**given)
-                    if part.index < part.wanted.end and getattr(self.pipe, "_interrupt", False):
-                        raise Stop  # from another thread: the loop has left out what was to come
-                    return pictures_of(answer, len(prompts))
-            except Halt:
-                return None
+                answer = self._answer(part, self._driven(part, draw, guess, prepared), given)
+                return None if answer is None else pictures_of(answer, len(prompts))
             except (UserError, Apart, Stop):
                 raise
             except Exception as error:
@@ -188,9 +183,22 @@ class Driver:
                 if part.rows or out_of_memory(error) or part.wanted.begin == 0:
                     raise
                 problem = error
-            finally:
-                self.pipe.maybe_free_model_hooks()
         raise problem
+
+    def _answer(
+        self, part: Slice, driven: AbstractContextManager[Callable[..., Any]], given: dict[str, Any]
+    ) -> Any:
+        """What one call answers; None where it ends when no more is wanted of it."""
+        try:
+            with driven as call:
+                answer = call(**given)
+                if part.index < part.wanted.end and getattr(self.pipe, "_interrupt", False):
+                    raise Stop  # from another thread: the loop has left out what was to come
+                return answer
+        except Halt:
+            return None
+        finally:
+            self.pipe.maybe_free_model_hooks()
 
     @contextmanager
     def _driven(
