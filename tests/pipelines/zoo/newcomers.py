@@ -148,9 +148,8 @@ def bria_fibo() -> Any:
 def prx() -> Any:
     """PRX, which reads the encoder of a T5-Gemma."""
     tokenizer = gemma_tokenizer()
-    part = T5GemmaModuleConfig(
-        **decoder_sizes(tokenizer), layer_types=["full_attention"] * 2, dropout_rate=0.0
-    )
+    sizes: dict[str, Any] = {**decoder_sizes(tokenizer), "dropout_rate": 0.0}
+    part = T5GemmaModuleConfig(**sizes, layer_types=["full_attention"] * 2)
     own = {key: value for key, value in part.to_dict().items() if key != "model_type"}
     config = T5GemmaConfig(encoder=part, **{**own, "is_encoder_decoder": False})
     return library.PRXPipeline(

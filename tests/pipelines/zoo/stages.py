@@ -7,7 +7,7 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from diffusers.pipelines.deprecated.wuerstchen import PaellaVQModel
+from diffusers.pipelines.deprecated.wuerstchen.modeling_paella_vq_model import PaellaVQModel
 
 from tests.pipelines.zoo.encoders import clip_text, t5
 from tests.pipelines.zoo.kind import Kind
