@@ -92,7 +92,7 @@ def ovis_image() -> Any:
 
 
 def longcat_image() -> Any:
-    tokenizer = qwen_tokenizer()
+    tokenizer = qwen_tokenizer(sees=True)
     transformer = build(
         lambda: library.LongCatImageTransformer2DModel(
             in_channels=64, joint_attention_dim=16, pooled_projection_dim=16, **TOKENS, **LAYERS
