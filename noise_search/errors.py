@@ -17,6 +17,10 @@ class Stop(Exception):  # noqa: N818 - a wish, not an error
     """Raised by a listener or a callback to end the run; what was found so far is kept."""
 
 
+class Notice(RuntimeWarning):
+    """What a user should know of a run that goes on; the command line tells it in one line."""
+
+
 _SAID = (
     "out of memory",
     "can't allocate memory",

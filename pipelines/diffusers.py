@@ -5,6 +5,7 @@ No fork and no adapter for a model: a scheduler and a denoiser stand in for the 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
@@ -17,7 +18,7 @@ from torch import Tensor
 from noise_search.ask import Ask, Prompt
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
-from noise_search.errors import Stop, UserError, out_of_memory
+from noise_search.errors import Notice, Stop, UserError, out_of_memory
 from noise_search.noise import Book, Name, Tensors
 from noise_search.pipelines.arguments import recorded
 from noise_search.pipelines.caches import check_cache
@@ -27,6 +28,7 @@ from noise_search.pipelines.decoding import Decoding, Shown
 from noise_search.pipelines.driver import Driver
 from noise_search.pipelines.embeddings import Apart
 from noise_search.pipelines.fingerprint import fingerprint
+from noise_search.pipelines.noises import Noises
 from noise_search.pipelines.offloaded import weights_of
 from noise_search.pipelines.previews import decoder_of
 from noise_search.pipelines.results import beside, noted_at, results, spent, tried
@@ -55,7 +57,6 @@ from noise_search.samplers.path import Level
 __all__ = ["DiffusersPipeline"]
 
 T = TypeVar("T")
-_NOISE_BYTES = 16 << 20
 
 
 class DiffusersPipeline(Staged[Tensor]):
@@ -117,7 +118,7 @@ class DiffusersPipeline(Staged[Tensor]):
         self._driver = Driver(pipe, self.arguments, copies=2 if fast else width)
         self._plans: dict[tuple[int, bool], Plan] = {}
         self._solvers: dict[int, Solver] = {}
-        self._arrays: dict[tuple[tuple[int, ...], ...], Tensors[Tensor]] = {}
+        self._noises = Noises(book)
         self._owed = ZERO
         self._allowed = set[tuple[Stretch, bool, int]]()
         self._together = False  # whether several rows were seen to go through one call
@@ -126,7 +127,7 @@ class DiffusersPipeline(Staged[Tensor]):
     @property
     def tensors(self) -> Tensors[Tensor]:
         """Arrays of the initial noise's shape, in double precision on the CPU."""
-        return self._tensors(*next(iter(self._plans.values())).drawings)
+        return self._noises.shaped(next(iter(self._plans.values())).drawings)
 
     @property
     def stochastic(self) -> bool:
@@ -222,26 +223,9 @@ class DiffusersPipeline(Staged[Tensor]):
     def _any_plan(self, steps: int) -> Plan:
         return next(plan for (n, _), plan in self._plans.items() if n == steps)
 
-    def _tensors(self, *parts: tuple[int, ...]) -> Tensors[Tensor]:
-        """Arrays of a shape; of several, which are drawn one after another, as one row."""
-        if parts not in self._arrays:
-
-            def draw(seed: int) -> Tensor:
-                generator = torch.Generator("cpu").manual_seed(seed)
-                drawn = [torch.randn(part, generator=generator).double() for part in parts]
-                return drawn[0] if len(drawn) == 1 else torch.cat([x.flatten() for x in drawn])
-
-            size = sum(int(np.prod(part)) for part in parts)
-            keep = max(8, _NOISE_BYTES // (8 * max(1, size)))
-            self._arrays[parts] = Tensors(self.book, draw, keep=keep)
-        return self._arrays[parts]
-
     def _noise(self, name: Name, step: int, going_back: bool = False) -> Tensor:
-        """At step 0 the noise a path begins with; elsewhere noise of the shape the loop has."""
         plan = next(iter(self._plans.values()))
-        beginning = step == 0 and not going_back
-        parts = plan.drawings if beginning else (plan.shape,)
-        return self._tensors(*parts).tensor(name, step)
+        return self._noises.at(plan, name, step, going_back=going_back)
 
     def _wide(self, x: Tensor) -> Tensor:
         return x.double()
@@ -263,6 +247,7 @@ class DiffusersPipeline(Staged[Tensor]):
         found: dict[int, Walked] = {}
         each, overhead, self._owed = ZERO, self._owed, ZERO
         waiting, stopped = [list(group) for group in alike(rows)], False
+        why = ""
         while waiting and not stopped:
             group = waiting.pop(0)
             part, rest = group[: self.width], group[self.width :]
@@ -276,6 +261,7 @@ class DiffusersPipeline(Staged[Tensor]):
                 overhead += full.spent
                 if self.width > 1:
                     self.width = (self.width + 1) // 2
+                    _tell(f"out of memory: from here on batches of {self.width}")
                     waiting.insert(0, part)
                     continue
                 walk = self._failed("out of memory at a batch of 1", part, rows, stretch)
@@ -283,9 +269,13 @@ class DiffusersPipeline(Staged[Tensor]):
                 walk = self._failed(str(error), part, rows, stretch)
             except _Alone as alone:
                 overhead += alone.spent
+                why = f"{self.kind} fails with {self.width} rows, and is given one by one: {alone}"
                 self.width = 1
                 waiting.insert(0, part)
                 continue
+            if why:  # one by one has helped
+                _tell(why)
+                why = ""
             found |= {i: w for i, w in zip(part, walk.rows, strict=True) if w is not None}
             each, overhead, stopped = walk.each, overhead + walk.overhead, walk.stopped
         return Walk([found.get(i) for i in range(len(rows))], each, overhead, stopped)
@@ -307,7 +297,7 @@ class DiffusersPipeline(Staged[Tensor]):
         part, prompts = self._slice(batch, plan, stretch), [row.prompt for row in batch]
         shown: Shown | None = None
         try:
-            shown = self._driver.call(part, prompts, batch, self._beginning(batch, plan))
+            shown = self._driver.call(part, prompts, batch, self._noises.beginning(batch, plan))
         except Stop:
             lost = spent(part, len(rows)) + beside(part, len(batch))
             return Walk([None] * len(rows), self._each(plan, stretch), lost, stopped=True)
@@ -321,7 +311,7 @@ class DiffusersPipeline(Staged[Tensor]):
             elif self._together or part.rows or len(batch) == 1:
                 raise
             else:
-                raise _Alone(tried(part, len(batch))) from error
+                raise _Alone(error, tried(part, len(batch))) from error
         if stretch.shown and shown is None:
             latents = rows_of(part.seen, len(batch))
             shown = self._decoding.show_all(latents, plan, prompts, self._cheap(stretch))
@@ -354,14 +344,6 @@ class DiffusersPipeline(Staged[Tensor]):
         if first == end and stretch.finishes:
             part.kept = {"x": x}
         return part
-
-    def _beginning(self, rows: Sequence[Row[Tensor]], plan: Plan) -> Tensor | None:
-        """The noise that a batch begins with, or began with where the loop goes on to mix it in."""
-        if rows[0].fresh:
-            return torch.stack([row.x for row in rows])
-        if not plan.mixes:
-            return None
-        return torch.stack([self._tensors(*plan.drawings).tensor(row.origin, 0) for row in rows])
 
     def _previews(
         self, x0: Sequence[Tensor], rows: Sequence[Row[Tensor]], steps: int
@@ -396,11 +378,15 @@ class DiffusersPipeline(Staged[Tensor]):
         return as_bytes(pictures[0]), Cost(decodes=int(self.decoder))
 
 
+def _tell(what: str) -> None:
+    warnings.warn(what, Notice, stacklevel=4)
+
+
 class _Alone(Exception):  # noqa: N818 - a wish, not an error
     """The first batch has failed at its first evaluation: to be tried row by row."""
 
-    def __init__(self, spent: Cost) -> None:
-        super().__init__("one row at a time")
+    def __init__(self, why: Exception, spent: Cost) -> None:
+        super().__init__(" ".join(f"{type(why).__name__}: {why}".split())[:200])
         self.spent = spent
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noise_search.budget import ZERO, Cost
-from noise_search.errors import UserError
+from noise_search.errors import Notice, UserError
 from noise_search.judged import most_of_judging
 from noise_search.problem import LostVerifierError, Sample, Score, Verifier
 from noise_search.verifiers.card import Card
@@ -133,7 +133,7 @@ class ScoreCache:
     def _give_up(self, error: sqlite3.Error) -> None:
         self.trouble = str(error)
         said = f"cache: {self.path} is not used any more: {error}"
-        warnings.warn(said, RuntimeWarning, stacklevel=3)
+        warnings.warn(said, Notice, stacklevel=3)
 
     def keep(self, scores: Mapping[bytes, Score]) -> None:
         """Keep scores; one that is there already stays. Failures are never kept."""

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -13,7 +14,7 @@ from typing import Any
 
 from noise_search.cli.halt import INTERRUPTED, TERMINATED, Halted, Terminated
 from noise_search.cli.text import printable
-from noise_search.errors import UserError, nearest
+from noise_search.errors import Notice, UserError, nearest
 
 OK, FAILED, USAGE = 0, 1, 2
 LONGEST = 600
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words or os.environ.get("NOISE_SEARCH_DEBUG", "") not in ("", "0")
     words = [word for word in words if word != "--debug"]  # it may stand anywhere
     try:
-        with _terminable():
+        with _terminable(), noticed():
             return _call(words)
     except UserError as error:
         return _say(str(error), USAGE)
@@ -116,6 +117,24 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def noticed() -> Iterator[None]:
+    """What a user should know comes out in one line, and other warnings as they do."""
+    before = warnings.showwarning
+
+    def show(message: Warning | str, *more: Any, **named: Any) -> None:
+        if isinstance(message, Notice):
+            _say(f"note: {message}", OK)
+        else:
+            before(message, *more, **named)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ import pytest
 from noise_search import __version__
 from noise_search.cli import commands
 from noise_search.cli.halt import Halted, Terminated, resumable
-from noise_search.errors import UserError
+from noise_search.cli.main import noticed
+from noise_search.errors import Notice, UserError
 from tests.cli.bad_inputs import GENERATE
 from tests.cli.conftest import Call, contents
 
@@ -187,3 +189,16 @@ def test_a_reader_that_has_seen_enough_is_no_error(here: Path) -> None:
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert done.stdout.splitlines()[0] == "Searches:"
+
+
+def test_a_notice_is_one_line_and_other_warnings_are_as_they_were(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with warnings.catch_warnings(record=True) as others:
+        warnings.simplefilter("always")
+        with noticed():
+            warnings.warn("out of memory: from here on batches of 2", Notice, stacklevel=1)
+            warnings.warn("old", DeprecationWarning, stacklevel=1)
+    told = capsys.readouterr().err
+    assert told == "noise-search: note: out of memory: from here on batches of 2\n"
+    assert [other.category for other in others] == [DeprecationWarning]

@@ -305,17 +305,3 @@ def test_a_seed_is_the_seed_of_a_plain_call(load_tiny: Load, dtype: torch.dtype)
             generator=torch.Generator("cpu").manual_seed(seed),
         ).images
         same(play.start(seed).pixels, np.asarray(images[0]))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("shape", [(3, 32, 32), (4, 8, 8), (16, 5, 7), (3, 5)])
-def test_step_zero_is_randn_of_the_seed(
-    load_tiny: Load, dtype: torch.dtype, shape: tuple[int, ...]
-) -> None:
-    pipeline = player(load_tiny("flow")).pipeline
-    assert isinstance(pipeline, DiffusersPipeline)
-    for seed in range(200):
-        pipeline.book.add(Gaussian(seed))
-        made = pipeline._tensors(shape).tensor(Gaussian(seed).name, 0)
-        wanted = torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-        assert torch.equal(made.to(dtype), wanted)
