@@ -285,6 +285,7 @@ def transition(
         parts = path.parts(index, out, sample)
         drawn = None if noise is None else noise(0).to(parts.x0.dtype)
         after = ddim_step(parts, now, then, eta, drawn).to(sample.dtype)
+        solver.stand(plan.loop.first + index + 1)  # its place says how it scales the next input
         return (after, parts.x0.to(sample.dtype)), lambda: path.x0(index, out, sample)
     arguments = {**given, "return_dict": True}
     if solver.takes_eta and not plan.proof.random:

@@ -37,13 +37,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("zoo")
 
 
-def player(kind: str, scheduler: str, root: Path) -> Player:
+def player(kind: str, scheduler: str, root: Path, eta: float = 0.0) -> Player:
     pipe = load(KINDS[kind], root)
     made: Any = getattr(library, f"{scheduler}Scheduler")
     pipe.scheduler = made.from_config(pipe.scheduler.config)
     book = Book()
     given = dict(KINDS[kind].arguments)
-    return Player(DiffusersPipeline(pipe, book, width=2, arguments=given), book, STEPS)
+    return Player(DiffusersPipeline(pipe, book, width=2, arguments=given, eta=eta), book, STEPS)
 
 
 @pytest.mark.parametrize(("kind", "scheduler"), PAIRS)
@@ -57,6 +57,21 @@ def test_a_path_cut_anywhere_is_the_whole_path(kind: str, scheduler: str, root: 
         assert np.array_equal(again.pixels, whole.pixels)
         assert again.cost.nfe + half.cost.nfe == whole.cost.nfe
         assert again.cost.forwards + half.cost.forwards == whole.cost.forwards
+
+
+@pytest.mark.parametrize(("kind", "scheduler"), [*PAIRS, ("sd15", "EDMEuler")])
+def test_steps_that_draw_by_eta_are_cut_too(kind: str, scheduler: str, root: Path) -> None:
+    """A scheduler that scales its model's input does so by its place, whoever takes the step."""
+    play = player(kind, scheduler, root, eta=0.5)
+    try:
+        [whole] = play.play([Start(Gaussian(1))])
+    except UserError as refused:
+        assert "eta" in str(refused)  # noqa: PT017 - some can, and some say that they cannot
+        return
+    for cut in range(1, STEPS):
+        [half] = play.play([Start(Gaussian(1), until=cut)])
+        [again] = play.play([Continue(half.candidate, Gaussian(1))])
+        assert np.array_equal(again.pixels, whole.pixels)
 
 
 @pytest.mark.parametrize(("kind", "scheduler"), PAIRS)
