@@ -13,7 +13,7 @@ from noise_search.ask import Prompt
 from noise_search.errors import UserError, nearest
 from noise_search.pipelines.signatures import DECODERS, signature_of
 
-__all__ = ["arguments_of", "check_call", "denoisers", "labelled", "pictures_of"]
+__all__ = ["EMBEDDED", "arguments_of", "check_call", "denoisers", "labelled", "pictures_of"]
 
 _OURS = frozenset(
     {
@@ -35,7 +35,7 @@ _OURS = frozenset(
 _PICTURE = "ip_adapter_image"
 _SOUND = re.compile(r"audio_(end|length|duration)(_in)?(_s)?")
 """How pipelines call the length of a sound."""
-_EMBEDDED = "embed"
+EMBEDDED = "embed"
 """In the names of arguments that stand for a prompt, as a prior has made them."""
 
 
@@ -132,7 +132,7 @@ def arguments_of(pipe: Any, prompts: Sequence[Prompt], given: Mapping[str, Any])
     if takes.takes("image") and not labelled(pipe):
         return {"image": _repeated(name, given.get("image"), len(prompts)), **without}
     if not labelled(pipe):
-        if any(_EMBEDDED in key for key in given):
+        if any(EMBEDDED in key for key in given):
             return without
         raise UserError(f"{name} takes neither a prompt nor class labels nor an image")
     labels = [_label(pipe, prompt.text) for prompt in prompts]
@@ -141,7 +141,7 @@ def arguments_of(pipe: Any, prompts: Sequence[Prompt], given: Mapping[str, Any])
 
 def _embedded(given: Mapping[str, Any], count: int) -> dict[str, Any]:
     """Embeddings for each row, where they are given for one."""
-    tensors = {k: v for k, v in given.items() if _EMBEDDED in k and hasattr(v, "repeat_interleave")}
+    tensors = {k: v for k, v in given.items() if EMBEDDED in k and hasattr(v, "repeat_interleave")}
     return {k: v.repeat_interleave(count, dim=0) for k, v in tensors.items() if len(v) == 1}
 
 
@@ -178,14 +178,12 @@ def pictures_of(answer: Any, count: int) -> tuple[NDArray[Any], list[str | None]
     Returns:
         (rows, [frames,] height, width, 3) in [0, 1], and a reason or None for each row.
     """
-    # Some hand on the pictures themselves, and not a tuple of what they have made.
-    if not isinstance(answer, tuple):
+    # Some hand on the pictures themselves, and not a tuple or an object of what they have made.
+    if isinstance(answer, (np.ndarray, list)):
         return np.asarray(answer), [None] * count
-    # Some answer with the pictures alone, whatever they are asked for.
-    pictures = answer if isinstance(answer, np.ndarray) else np.asarray(answer[0])
-    if isinstance(answer, np.ndarray):
-        return pictures, [None] * count
-    flags = answer[1] if len(answer) > 1 and isinstance(answer[1], (list, tuple)) else []
+    pictures = np.asarray(answer[0])
+    more = answer[1] if len(answer) > 1 else None
+    flags = more if isinstance(more, (list, tuple)) else []
     said = "the pipeline's safety checker blanked it"
     if len(flags) != count or not all(isinstance(f, (bool, np.bool_)) for f in flags):
         return pictures, [None] * count

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from noise_search.pipelines.arguments import recorded
+from noise_search.pipelines.calls import EMBEDDED
 
 __all__ = ["ENCODING", "Apart", "Embeddings"]
 
@@ -80,6 +81,8 @@ class Embeddings:
             if len(counts) != 1 or (alone and not all(_is_told(v) for v in rest.values())):
                 return encode(*args, **kwargs)
             [count] = counts
+            if any(EMBEDDED in k and isinstance(v, Tensor) for k, v in rest.items()):
+                return encode(*args, **kwargs)  # embeddings of each row, beside their texts
             # Encoders that look at a picture beside the text want one for each text.
             copies = 1 if alone else self._copies
             if rest.get(_COUNT) == count:  # some are told how many prompts they are given
@@ -195,9 +198,16 @@ def _share_alike(parts: Sequence[Part]) -> bool:
         return len(lengths) == 1 and all(_share_alike(inner) for inner in within)
     if first.axis is not None:
         return len({_shaped(part.value) for part in parts}) == 1
-    if isinstance(first.value, Tensor):
-        return all(torch.equal(part.value, first.value) for part in parts)
-    return True
+    return all(_same(part.value, first.value) for part in parts[1:])
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether what an answer holds once is the same for two prompts."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return np.array_equal(one, other)
+    return not (_is_plain(one) and _is_plain(other)) or one == other
 
 
 def _shaped(value: Any) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from noise_search.errors import UserError
 from noise_search.noise import digest
 from noise_search.specs import split_top
 from noise_search.study.arguments import settled
-from noise_search.study.prompts import prompts_of, read_prompts
+from noise_search.study.prompts import avoiding, prompts_of, read_prompts
 from noise_search.study.settings import (
     BY_HAND,
     Settings,
@@ -42,6 +42,7 @@ class Keys(BaseModel):
     prompts: Path | None = None
     prompt_column: str | None = None
     answer_column: str | None = None
+    negative_prompt: str | None = None
     workers: int = Field(1, ge=1, le=1024)
     out: Path | None = None
 
@@ -202,6 +203,9 @@ def _keys(
         given = settled(_assigned(flags["pipeline"]))
         flags["pipeline"] = _merged(values.get("pipeline"), given)
     values |= flags
+    if isinstance(values.get("pipeline"), dict) and "negative_prompt" in values["pipeline"]:
+        rest = dict(values["pipeline"])  # an argument of the call to users, but the prompts' own
+        values |= {"negative_prompt": rest.pop("negative_prompt"), "pipeline": rest}
     prepare(values)
     if isinstance(values.get("model"), str) and values["model"].strip():
         values["model"] = model_spec(values["model"])
@@ -253,10 +257,12 @@ def _prompts(keys: Keys) -> list[Prompt]:
         if getattr(keys, key) is not None and keys.prompts is None:
             raise UserError(f"{key}: there is no prompts file to have columns")
     if keys.prompts is not None:
-        return read_prompts(keys.prompts, keys.prompt_column, keys.answer_column)
-    if not keys.prompt:
+        prompts = read_prompts(keys.prompts, keys.prompt_column, keys.answer_column)
+    elif keys.prompt:
+        prompts = prompts_of(keys.prompt)
+    else:
         raise UserError("prompt: nothing to draw; give a prompt, or a file with --prompts")
-    return prompts_of(keys.prompt)
+    return avoiding(prompts, keys.negative_prompt)
 
 
 def _folder(keys: Keys, prompts: Sequence[Prompt], settings: Settings, *asked: Any) -> Path:

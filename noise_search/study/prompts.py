@@ -95,13 +95,28 @@ def prompts_of(texts: Iterable[str]) -> list[Prompt]:
     return name_prompts(Row(text) for text in texts)
 
 
+def avoiding(prompts: Iterable[Prompt], negative: str | None) -> list[Prompt]:
+    """Prompts with a negative one, for all that have none of their own.
+
+    Raises:
+        UserError: it is too long or not text.
+    """
+    if negative is None:
+        return list(prompts)
+    return name_prompts(
+        Row(p.text, negative if p.negative is None else p.negative, p.seed, p.answer)
+        for p in prompts
+    )
+
+
 def read_prompts(
     path: Path, column: str | None = None, answer_column: str | None = None
 ) -> list[Prompt]:
     """The prompts of a file: .txt one a line; .csv, .tsv and .jsonl with named columns.
 
     In a .txt file blank lines and lines that begin with # are skipped. Elsewhere the column
-    `prompt` is read, in any letter case, and `negative_prompt` and `seed` where they exist.
+    `prompt` is read, in any letter case, and `negative_prompt` and `seed` where they exist; an
+    empty negative prompt is none there.
 
     Args:
         path: the file, in UTF-8.
@@ -138,9 +153,12 @@ def read_prompts(
 
 
 def _checked(row: Row) -> Row:
-    """The row without blanks around its texts; an empty negative prompt is none."""
+    """The row without blanks around its texts; a blank negative prompt stays as it is given.
+
+    To some pipelines (Qwen-Image, FLUX with true CFG) it says that they are to be guided at all.
+    """
     text = row.text.strip()
-    negative = None if row.negative is None else row.negative.strip() or None
+    negative = None if row.negative is None else row.negative.strip() or row.negative
     if not text:
         raise UserError("prompt is empty")
     answer = row.answer or ""
@@ -207,7 +225,8 @@ def _table(path: Path, lines: Iterator[tuple[int, list[str]]]) -> Iterator[Recor
             raise UserError(
                 f"prompts {path}, line {number}: {len(fields)} fields under {len(columns)} columns"
             )
-        yield Record(number, dict(zip(columns, fields, strict=True)))
+        filled = (field if field.strip() else "" for field in fields)
+        yield Record(number, dict(zip(columns, filled, strict=True)))
 
 
 def _read_jsonl(path: Path, text: str) -> Iterator[Record]:
@@ -237,7 +256,7 @@ def _rows(path: Path, records: Iterator[Record], wanted: Columns) -> Iterator[tu
             line,
             Row(
                 _text(where, key, values[key]) or "",
-                None if negative is None else _text(where, negative, values[negative]),
+                None if negative is None else _text(where, negative, values[negative]) or None,
                 None if seed is None else _seed(where, seed, values[seed]),
                 None if answer is None else _answer(where, answer, values[answer]),
             ),

@@ -25,7 +25,7 @@ from noise_search.study.generate import (
     run_header,
 )
 from noise_search.study.judges import Judge, listed
-from noise_search.study.prompts import Row, name_prompts
+from noise_search.study.prompts import Row, avoiding, name_prompts
 from noise_search.study.result import Result
 from noise_search.study.settings import Settings
 
@@ -212,12 +212,10 @@ def _prompts(model: str | None, prompt: Asked | Several, options: Options) -> li
 
     negative = options.get("negative_prompt", _own(options).get("negative_prompt"))
     rows = [
-        Row(p, negative)
-        if isinstance(p, str)
-        else Row(p.text, negative if p.negative is None else p.negative, p.seed, p.answer)
+        Row(p) if isinstance(p, str) else Row(p.text, p.negative, p.seed, p.answer)
         for p in ([prompt] if isinstance(prompt, str | Prompt) else prompt)
     ]
-    named = name_prompts(rows)
+    named = avoiding(name_prompts(rows), negative)
     if model is not None:
         check_prompts(model, named)
     return named

@@ -44,6 +44,29 @@ def test_quiet_says_only_where(call: Call) -> None:
     assert call(*GENERATE, "--out", "run", "--quiet") == (0, "run\n", "")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--set", "pipeline.negative_prompt=blue"),
+        ("--config", "top.yaml"),
+        ("--config", "below.yaml"),
+        ("--config", "other.yaml", "--set", "pipeline.negative_prompt=blue"),
+    ],
+)
+def test_a_negative_prompt_is_that_of_all_prompts_that_have_none(
+    words: tuple[str, ...], call: Call, here: Path
+) -> None:
+    (here / "two.csv").write_text("prompt,negative_prompt\na red circle,green\na red square,\n")
+    (here / "top.yaml").write_text("negative_prompt: blue\n")
+    (here / "below.yaml").write_text("pipeline: {negative_prompt: blue}\n")
+    (here / "other.yaml").write_text("pipeline: {negative_prompt: cyan}\n")
+    how = ("--model", "shapes", "--steps", "2", "--budget", "2nfe", "--evaluate", "none")
+    said = call("generate", "--prompts", "two.csv", *how, *words, "--out", "run")
+    assert said.code == 0, said.err
+    found: Any = record(here / "run")["results"]
+    assert [result["prompt"]["negative"] for result in found] == ["green", "blue"]
+
+
 @pytest.fixture
 def loopback() -> bool:
     return True

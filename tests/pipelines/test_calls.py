@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers.pipelines.stable_diffusion.pipeline_output import StableDiffusionPipelineOutput
 
 from noise_search.ask import Prompt
 from noise_search.errors import UserError
@@ -83,3 +84,12 @@ def test_some_pipelines_answer_with_the_pictures_alone() -> None:
         found, problems = pictures_of(answer, 2)
         assert found is pictures
         assert problems == [None, None]
+
+
+def test_some_pipelines_answer_with_an_object_whatever_they_are_asked_for() -> None:
+    pictures = np.zeros((2, 4, 4, 3))
+    for flags, said in (([False, True], "the pipeline's safety checker blanked it"), (None, None)):
+        answer = StableDiffusionPipelineOutput(images=pictures, nsfw_content_detected=flags)
+        found, problems = pictures_of(answer, 2)
+        assert found is pictures
+        assert problems == [None, said]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -140,3 +141,21 @@ def test_the_oldest_are_let_go() -> None:
     for text in ("a", "b", "c", "d", "e", "f", "a", "f"):
         encode([text])
     assert [asked[0] for asked in encoder.asked] == ["a", "b", "c", "d", "e", "f", "a"]
+
+
+def test_plain_answers_that_differ_by_prompt_are_not_shared() -> None:
+    def encode(prompt: list[str]) -> tuple[Tensor, int, np.ndarray[Any, Any]]:
+        length = max(map(len, prompt))
+        return torch.ones(len(prompt), 2), length, np.full(5, len(set(prompt)))
+
+    remembered = Embeddings(COPIES).remembering(encode)
+    assert remembered(["ab", "cd"])[1] == 2
+    with pytest.raises(Apart):
+        remembered(["ab", "cde"])
+
+
+def test_embeddings_beside_texts_are_encoded_with_them() -> None:
+    encoder = Encoder()
+    encode = Embeddings(COPIES).remembering(encoder.encode_prompt)
+    encode(["a", "bc"], prompt_embeds=torch.ones(2, 3))
+    assert encoder.asked == [["a", "bc"]]

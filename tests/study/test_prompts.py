@@ -68,6 +68,33 @@ def test_the_column_may_be_in_any_case(column: str, tmp_path: Path) -> None:
     assert read(tmp_path, "a.jsonl", json.dumps({"id": 1, column: "hello"})) == ["hello"]
 
 
+@pytest.mark.parametrize(
+    ("ending", "written"),
+    [
+        ("csv", "prompt,negative_prompt\na,\nb,  \n"),
+        ("tsv", "prompt\tnegative_prompt\na\t\nb\t  \n"),
+        (
+            "jsonl",
+            '{"prompt": "a", "negative_prompt": ""}\n{"prompt": "b", "negative_prompt": null}\n',
+        ),
+    ],
+)
+def test_an_empty_negative_prompt_of_a_file_is_none(
+    ending: str, written: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"a.{ending}"
+    path.write_text(written)
+    assert [prompt.negative for prompt in read_prompts(path)] == [None, None]
+
+
+def test_a_blank_negative_prompt_that_is_said_stays(tmp_path: Path) -> None:
+    rows = [Row("a", ""), Row("b", " "), Row("c", " blurry "), Row("d")]
+    assert [prompt.negative for prompt in name_prompts(rows)] == ["", " ", "blurry", None]
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"prompt": "a", "negative_prompt": " "}')
+    assert [prompt.negative for prompt in read_prompts(path)] == [" "]
+
+
 def test_an_exact_column_wins_over_another_case(tmp_path: Path) -> None:
     assert read(tmp_path, "a.csv", "Prompt,prompt\nA,b\n") == ["b"]
 
