@@ -18,7 +18,7 @@ from torch import Tensor
 
 from noise_search.pipelines.solvers import Solver
 
-__all__ = ["Answers", "Denoiser", "Halt", "Scheduler", "Stepper", "Walker", "in_place"]
+__all__ = ["Answers", "Denoiser", "Halt", "Scheduler", "Stepper", "Walker", "Watcher", "in_place"]
 
 
 class Halt(Exception):  # noqa: N818 - a wish, not an error
@@ -46,8 +46,8 @@ class Stepper(Protocol):
         ...
 
 
-class Walker(Stepper, Protocol):
-    """Whoever decides what a call's loop does at each of its steps."""
+class Watcher(Protocol):
+    """Whoever decides whether a denoiser is asked, and is told of it."""
 
     @property
     def walking(self) -> bool:
@@ -59,6 +59,10 @@ class Walker(Stepper, Protocol):
 
     def fed(self, rows: int, sample: Any) -> None:
         """The denoiser is called with a sample of so many rows, whether it is asked or not."""
+
+
+class Walker(Stepper, Watcher, Protocol):
+    """Whoever decides what a call's loop does at each of its steps."""
 
 
 class Scheduler:
@@ -158,7 +162,7 @@ class Denoiser:
     """
 
     def __init__(
-        self, inner: Any, walker: Walker, answers: Answers, guess: int, counts: bool = True
+        self, inner: Any, walker: Watcher, answers: Answers, guess: int, counts: bool = True
     ) -> None:
         self.__dict__.update(
             _inner=inner, _walker=walker, _answers=answers, _guess=guess, _counts=counts
@@ -180,7 +184,7 @@ class Denoiser:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The denoiser's answer on the slice, zeros elsewhere."""
-        walker: Walker = self._walker
+        walker: Watcher = self._walker
         sample = next(_samples([*args, *kwargs.values()]))
         rows = len(sample)
         first = sample[0] if isinstance(sample, list) else sample

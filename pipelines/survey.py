@@ -11,35 +11,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from noise_search.pipelines.initial import Drawn, Place, initial_of, places_of
 from noise_search.pipelines.schedules import Path, Proof, proved, reading, stages_to_loop
 from noise_search.pipelines.solvers import Loop, Solver
 from noise_search.pipelines.standins import Halt
 
-__all__ = ["ROWS", "Drawn", "Plan", "Strand", "Surveyor"]
+__all__ = ["ROWS", "Plan", "Strand", "Surveyor"]
 
 ROWS = 2
 """Rows of the surveying call: two noises tell how much of a sample is noise."""
 _LIKE = 3e-2
+_OTHER = 1_000_003
 _NOTHING = 1e-4
 """How far from zero, in units of its sample, an answer may be that was made of zeros."""
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One drawing of random numbers before the loop.
-
-    Attributes:
-        shape: of one row.
-        values: what was drawn.
-    """
-
-    shape: tuple[int, ...]
-    values: Tensor
 
 
 class Strand(NamedTuple):
@@ -67,8 +56,9 @@ class Plan:
         steps: stages of it, as the user counts them.
         loop: the steps of the pipeline's loop.
         rows: rows the denoiser is given at each of those, for each sample.
-        ordinal: which drawing before the loop is the initial noise, or the first of it.
-        drawings: shapes of what it is drawn as; one, but where there are several samples.
+        drawn_at: which drawings before the loop are the initial noise.
+        drawings: shapes of a row of each; one, but where there are several samples, or where one
+            begins with more.
         noise: shape of it.
         shape: shape of a sample in the loop.
         copies: how often the loop holds each sample.
@@ -84,7 +74,7 @@ class Plan:
     steps: int
     loop: Loop
     rows: tuple[int, ...]
-    ordinal: int
+    drawn_at: tuple[Place, ...]
     drawings: tuple[tuple[int, ...], ...]
     noise: tuple[int, ...]
     shape: tuple[int, ...]
@@ -122,6 +112,12 @@ class Plan:
         return stage + (self.at(stage) - index) * 1_000_000 + nth * 1_000_000_000
 
 
+class Look(Protocol):
+    """Makes a surveying call more: of so many steps and rows, with one drawing another."""
+
+    def __call__(self, calls: int, rows: int, other: int) -> Surveyor: ...
+
+
 class Surveyor:
     """Walks a pipeline's loop with zeros for answers, and writes down what it sees.
 
@@ -129,12 +125,22 @@ class Surveyor:
         solver: the scheduler that the pipeline sets up.
         steps: what it is asked for.
         rows: of the call; of one alone, less can be told.
+        calls: steps after which enough is seen; 0 for the whole loop.
+        other: the number of a drawing that is to be another than in other surveys.
+
+    Attributes:
+        drawn: what was drawn before the loop.
+        prepared: the latents of `prepare_latents`, if the pipeline has it.
+        beside: rows that the denoiser was asked, for its answers could not be guessed.
     """
 
     walking = False
 
-    def __init__(self, solver: Solver, steps: int, rows: int = ROWS) -> None:
+    def __init__(
+        self, solver: Solver, steps: int, rows: int = ROWS, *, calls: int = 0, other: int = -1
+    ) -> None:
         self.solver = solver
+        self._enough, self._other = calls, other
         self.steps, self.rows = steps, rows
         self.drawn: list[Drawn] = []
         self.prepared: Tensor | None = None
@@ -157,10 +163,11 @@ class Surveyor:
 
     def draw(self, shape: Sequence[int], *_: Any, dtype: Any = None, **others: Any) -> Tensor:
         """Draw for the pipeline, from a generator of its own."""
-        generator = torch.Generator().manual_seed(len(self.drawn))
-        values = torch.randn(tuple(shape), generator=generator)
-        if not self._calls and not self._given and len(values) == self.rows:
-            self.drawn.append(Drawn(tuple(values.shape[1:]), values))
+        number = len(self.drawn)
+        seed = number if number != self._other else number + _OTHER
+        values = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed))
+        if not self._calls and not self._given:
+            self.drawn.append(Drawn(number, values))
         return values.to(device=others.get("device"), dtype=dtype)
 
     def evaluated(self, rows: int, *, in_earnest: bool) -> None:
@@ -185,6 +192,8 @@ class Surveyor:
         self._calls.append(track)
         self._rows.append(self._given // self.rows)
         self._given = 0
+        if len(self._calls) == self._enough:
+            raise Halt("enough is seen")
         if len(track.times) > 4 * self.steps + 16:
             raise Halt("its loop takes too many steps")
 
@@ -196,25 +205,40 @@ class Surveyor:
         track = self._calls[0]
         return track.place + len(track.times) >= len(track.solver.inner.timesteps) - 1
 
-    def plan(self) -> Plan:
+    @property
+    def first(self) -> list[Tensor]:
+        """The samples that each scheduler is given first."""
+        tracks = dict.fromkeys(self._calls)
+        return [track.first for track in tracks if track.first is not None]
+
+    def plan(self, look: Look) -> Plan:
         """What was seen.
+
+        Args:
+            look: makes another surveying call up to the end of so many steps: of so many rows,
+                and with another drawing in the place of that of a number, if it is not negative.
 
         Raises:
             ValueError: the noise or the loop could not be found, or the loop is none that can be
                 walked in parts.
+            Unseen: it is the noise.
         """
-        tracks = self._stepping()
-        first = [track.first for track in tracks if track.first is not None]
+        tracks, first = self._stepping(), self.first
         copies = max(1, len(first[0]) // self.rows)
         strands = tuple(
             Strand(t.number, tuple(x.shape[1:])) for t, x in zip(tracks, first, strict=True)
         )
-        drawn = self._noise(strands)
+        each = len(tracks)
+        drawn = initial_of(
+            self.drawn, self.rows, first, lambda number: look(each, self.rows, number).first
+        )
+        places = places_of(drawn, self.drawn, self.rows, lambda rows: look(each, rows, -1).drawn)
         sample, noise = first[0], drawn[0].values
-        if len(tracks) > 1:
+        if each > 1:
             sample = torch.cat([x.flatten(1) for x in first], dim=1)
+        if each > 1 or len(drawn) > 1:
             noise = torch.cat([part.values.flatten(1) for part in drawn], dim=1)
-        track, each = tracks[0], len(tracks)
+        track = tracks[0]
         loop = Loop(tuple(track.times), track.place)
         readings = reading(track.solver.inner, loop) if _alike(tracks) else []
         paths = [path for path in readings if self._suits(path, copies, sample, noise)]
@@ -226,7 +250,7 @@ class Surveyor:
             self.steps,
             loop,
             tuple(sum(self._rows[i : i + each]) for i in range(0, len(self._rows), each)),
-            len(self.drawn) - len(drawn),
+            places,
             tuple(part.shape for part in drawn),
             tuple(noise.shape[1:]),
             tuple(sample.shape[1:]),
@@ -263,22 +287,6 @@ class Surveyor:
         ):
             raise ValueError("its loop holds copies of several samples")
         return tracks
-
-    def _noise(self, strands: Sequence[Strand]) -> list[Drawn]:
-        """The drawings that are the initial noise: the last, or those of several samples.
-
-        Raises:
-            ValueError: there is none.
-        """
-        if not self.drawn:
-            raise ValueError("it draws no initial noise with diffusers' randn_tensor")
-        if len(strands) == 1:
-            return self.drawn[-1:]
-        wanted = sum(strand.size for strand in strands)
-        for begin in reversed(range(len(self.drawn))):
-            if sum(prod(part.shape) for part in self.drawn[begin:]) == wanted:
-                return self.drawn[begin:]
-        return self.drawn[-len(strands) :]  # a part of what is drawn may be painted over
 
     def _suits(self, path: Path, copies: int, sample: Tensor, noise: Tensor) -> bool:
         """Whether the pipeline mixes noise in as this reading has it.
