@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from noise_search.ask import Prompt
-from noise_search.errors import out_of_memory
+from noise_search.errors import Stop, UserError, out_of_memory
 from noise_search.pipelines.driver import Driver
+from noise_search.pipelines.embeddings import Apart
 from noise_search.pipelines.signatures import decoder_name
 from noise_search.pipelines.slices import Wanted
 from noise_search.pipelines.solvers import Solver, joined
 from noise_search.pipelines.standins import in_place
 from noise_search.pipelines.strands import slice_of
 from noise_search.pipelines.survey import Plan
+from noise_search.pipelines.widths import Alone
 
 __all__ = ["Decoding", "Shown"]
 
@@ -41,13 +43,10 @@ class Decoding:
         """Decode fewer at once, as memory did not suffice for so many rows."""
         self.width = max(1, (min(self.width, rows) + 1) // 2)
 
-    def spare(self, error: Exception, rows: int) -> None:
-        """Decode fewer rows at once after an error, where that may help.
+    def spares(self, error: Exception, rows: int) -> bool:
+        """Decode fewer rows at once after an error; whether that may help.
 
         Some decoders are made for one video at a time, and fail on more.
-
-        Raises:
-            Exception: the error itself, where it would not help.
         """
         name = decoder_name(self.driver.pipe)
         decoder = None if name is None else getattr(self.driver.pipe, name)
@@ -56,7 +55,8 @@ class Decoding:
         elif rows > 1 and _arose_in(error, decoder):
             self.width = 1
         else:
-            raise error
+            return False
+        return True
 
     def show(self, x: Tensor, plan: Plan, prompts: Sequence[Prompt], decoder: Any = None) -> Shown:
         """The pictures of a batch.
@@ -84,6 +84,9 @@ class Decoding:
 
         A picture's last bits depend on how many are decoded with it. So the last part is padded,
         and where memory does not suffice for one part, all are decoded at the new width.
+
+        Raises:
+            Alone: it may be that the pipeline takes a single prompt.
         """
         count = len(latents)
         pictures: list[NDArray[Any]] = []
@@ -94,8 +97,13 @@ class Decoding:
             x = joined([latents[i] for i in now], plan.copies)
             try:
                 found = self.show(x, plan, [prompts[i] for i in now], decoder)
+            except (Apart, UserError, Stop):
+                raise
             except Exception as error:
-                self.spare(error, width)
+                if not self.spares(error, width):
+                    if width == 1 or self.driver.together:
+                        raise
+                    raise Alone(error) from error
                 if width > 1:
                     pictures, problems = [], []
                     continue

@@ -5,7 +5,6 @@ No fork and no adapter for a model: a scheduler and a denoiser stand in for the 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
@@ -18,7 +17,7 @@ from torch import Tensor
 from noise_search.ask import Ask, Prompt
 from noise_search.budget import ZERO, Cost
 from noise_search.candidate import Candidate
-from noise_search.errors import Notice, Stop, UserError, out_of_memory
+from noise_search.errors import Stop, UserError, out_of_memory
 from noise_search.noise import Book, Name, Tensors
 from noise_search.pipelines.arguments import recorded
 from noise_search.pipelines.caches import check_cache
@@ -52,6 +51,7 @@ from noise_search.pipelines.stretches import Stretch
 from noise_search.pipelines.survey import Plan
 from noise_search.pipelines.switches import switches
 from noise_search.pipelines.walks import Picture, Row, Walk, Walked
+from noise_search.pipelines.widths import Alone, Full, tell
 from noise_search.samplers.path import Level
 
 __all__ = ["DiffusersPipeline"]
@@ -121,7 +121,6 @@ class DiffusersPipeline(Staged[Tensor]):
         self._noises = Noises(book)
         self._owed = ZERO
         self._allowed = set[tuple[Stretch, bool, int]]()
-        self._together = False  # whether several rows were seen to go through one call
         self._decoding = Decoding(self._driver, width)
 
     @property
@@ -209,6 +208,9 @@ class DiffusersPipeline(Staged[Tensor]):
             plan, self._solvers[steps], asked = self._driver.survey(steps, prompt)
             self._owed += asked
             self._plans[key] = plan
+            if self._driver.single and self.width > 1:
+                self.width = self._decoding.width = 1
+                tell(f"{self.kind} takes one prompt a call: rows are given one by one")
         return self._plans[key]
 
     def _prepare(self, steps: int, prompt: Prompt) -> None:
@@ -257,24 +259,23 @@ class DiffusersPipeline(Staged[Tensor]):
             except Apart:
                 waiting = [*by_prompt(rows, part), *waiting]
                 continue
-            except _Full as full:
+            except Full as full:
                 overhead += full.spent
                 if self.width > 1:
                     self.width = (self.width + 1) // 2
-                    _tell(f"out of memory: from here on batches of {self.width}")
+                    tell(f"out of memory: from here on batches of {self.width}")
                     waiting.insert(0, part)
                     continue
                 walk = self._failed("out of memory at a batch of 1", part, rows, stretch)
             except MisshapenError as error:
                 walk = self._failed(str(error), part, rows, stretch)
-            except _Alone as alone:
+            except Alone as alone:
                 overhead += alone.spent
-                why = f"{self.kind} fails with {self.width} rows, and is given one by one: {alone}"
-                self.width = 1
+                why = self._one_by_one(alone)
                 waiting.insert(0, part)
                 continue
-            if why:  # one by one has helped
-                _tell(why)
+            if why:  # it has helped
+                tell(why)
                 why = ""
             found |= {i: w for i, w in zip(part, walk.rows, strict=True) if w is not None}
             each, overhead, stopped = walk.each, overhead + walk.overhead, walk.stopped
@@ -290,8 +291,8 @@ class DiffusersPipeline(Staged[Tensor]):
         """Walk one batch.
 
         Raises:
-            _Full: the memory does not suffice.
-            _Alone: it may be that the pipeline takes a single prompt.
+            Full: the memory does not suffice.
+            Alone: it may be that the pipeline takes a single prompt.
         """
         plan, batch = self._plan(stretch.steps, rows[0].prompt), self._padded(list(rows))
         part, prompts = self._slice(batch, plan, stretch), [row.prompt for row in batch]
@@ -305,17 +306,17 @@ class DiffusersPipeline(Staged[Tensor]):
             raise
         except Exception as error:
             if part.kept and part.index >= part.wanted.end and stretch.shown:
-                self._decoding.spare(error, len(batch))  # what is walked can still be shown
+                if not self._decoding.spares(error, len(batch)):
+                    raise  # else what is walked can still be shown
             elif out_of_memory(error):
-                raise _Full(spent(part, len(rows))) from None
-            elif self._together or part.rows or len(batch) == 1:
+                raise Full(spent(part, len(rows))) from None
+            elif self._driver.together or part.rows or len(batch) == 1:
                 raise
             else:
-                raise _Alone(error, tried(part, len(batch))) from error
+                raise Alone(error, tried(part, len(batch))) from error
         if stretch.shown and shown is None:
             latents = rows_of(part.seen, len(batch))
             shown = self._decoding.show_all(latents, plan, prompts, self._cheap(stretch))
-        self._together |= len(batch) > 1
         each = self._each(plan, stretch)
         found = self._results(part, shown, len(batch), len(rows), stretch)
         return Walk(found, each, beside(part, len(batch)), part.stopped)
@@ -352,10 +353,9 @@ class DiffusersPipeline(Staged[Tensor]):
         plan, waiting = self._plan(steps, rows[0].prompt), [list(range(len(rows)))]
         while waiting:
             part = waiting.pop()
-            latents = [copied(x0[i], plan).to(self._driver.device) for i in self._padded(part)]
-            prompts = [rows[i].prompt for i in self._padded(part)]
+            latents, prompts = [x0[i] for i in part], [rows[i].prompt for i in part]
             try:
-                pictures, problems = self._decoding.show_all(latents, plan, prompts, self._decoder)
+                pictures, problems = self._shown(latents, plan, prompts, self._decoder)
             except Apart:
                 waiting += by_prompt(rows, part)
                 continue
@@ -364,38 +364,36 @@ class DiffusersPipeline(Staged[Tensor]):
                 found[i] = (None if problem else as_bytes(picture), problem)
         return [found[i] for i in range(len(rows))]
 
+    def _shown(
+        self, latents: Sequence[Tensor], plan: Plan, prompts: Sequence[Prompt], decoder: Any
+    ) -> Shown:
+        """The pictures of latents, and of what they are padded with, at the width of batches."""
+        given = [copied(x, plan).to(self._driver.device) for x in latents]
+        rows, texts = self._padded(given), self._padded(prompts)
+        try:
+            return self._decoding.show_all(rows, plan, texts, decoder)
+        except Alone as alone:
+            why = self._one_by_one(alone)
+        found = self._decoding.show_all(given, plan, prompts, decoder)
+        tell(why)  # it has helped
+        return found
+
+    def _one_by_one(self, alone: Alone) -> str:
+        """Go on row by row; what a user is told if that helps."""
+        why = f"{self.kind} fails with {self.width} rows, and is given one by one: {alone}"
+        self.width = self._decoding.width = 1
+        return why
+
     def _padded(self, items: Sequence[T]) -> list[T]:
         short = 0 if self.fast else self.width - len(items)
         return [*items, *[items[-1]] * short]
 
     def _picture(self, x: Tensor, prompt: Prompt, steps: int) -> tuple[NDArray[np.uint8], Cost]:
         plan = self._plan(steps, prompt)
-        latents = [copied(x.to(plan.dtype), plan).to(self._driver.device)]
-        rows, prompts = self._padded(latents), self._padded([prompt])
-        pictures, problems = self._decoding.show_all(rows, plan, prompts, None)
+        pictures, problems = self._shown([x.to(plan.dtype)], plan, [prompt], None)
         if problems[0] is not None:
             raise UserError(f"a picture cannot be shown again: {problems[0]}")
         return as_bytes(pictures[0]), Cost(decodes=int(self.decoder))
-
-
-def _tell(what: str) -> None:
-    warnings.warn(what, Notice, stacklevel=4)
-
-
-class _Alone(Exception):  # noqa: N818 - a wish, not an error
-    """The first batch has failed at its first evaluation: to be tried row by row."""
-
-    def __init__(self, why: Exception, spent: Cost) -> None:
-        super().__init__(" ".join(f"{type(why).__name__}: {why}".split())[:200])
-        self.spent = spent
-
-
-class _Full(Exception):  # noqa: N818 - told to the loop above it alone
-    """The memory did not suffice; what had been spent by then."""
-
-    def __init__(self, spent: Cost) -> None:
-        super().__init__("out of memory")
-        self.spent = spent
 
 
 def _told(device: torch.device) -> str:

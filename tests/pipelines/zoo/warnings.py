@@ -30,7 +30,8 @@ FILTERS: dict[str, str] = {
     "autocast in diffusers' Mochi": "ignore:In CPU autocast:UserWarning",
     # These, and none else, fail with several prompts, or with more prompts than pictures
     "rows one by one": (
-        "ignore:(PRX|WanVACE|StableDiffusionUpscale|StableDiffusionAdapter)Pipeline fails with"
+        "ignore:(PRX|WanVACE|StableDiffusionUpscale|StableDiffusionAdapter)Pipeline"
+        " (fails with|takes one prompt)"
         ":RuntimeWarning"
     ),
 }
