@@ -5,9 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import cached_property
-from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from noise_search.pipelines.callbacks import CALLBACK, INPUTS, aside, steers, wa
 from noise_search.pipelines.calls import arguments_of, denoisers, pictures_of
 from noise_search.pipelines.draws import Draw, drawing, invoked, unstirred
 from noise_search.pipelines.embeddings import ENCODING, Apart, Embeddings
+from noise_search.pipelines.initial import Checked, Giving, Unseen
 from noise_search.pipelines.signatures import signature_of
 from noise_search.pipelines.slices import Slice
 from noise_search.pipelines.solvers import Solver
@@ -127,13 +127,25 @@ class Driver:
                 problem = error
                 if not surveyor.whole:
                     continue
+            asked = surveyor.beside
+
+            def look(calls: int, rows: int, other: int, guess: int = guess) -> Surveyor:
+                nonlocal asked
+                solver = Solver.of(self.pipe)
+                more = Surveyor(solver, steps, rows, calls=calls, other=other)
+                with suppress(Halt):
+                    self._look(more, prompt, guess)
+                asked += more.beside
+                return more
+
             try:
-                plan = surveyor.plan()
+                plan = surveyor.plan(look)
+            except Unseen as error:  # of another number of prompts it may be
+                return error
             except ValueError as error:  # no other answer of the denoiser would change that
                 raise UserError(f"{self.kind}: {error}") from error
             solver = Solver(surveyor.solver.inner)
             solver.began()
-            asked = surveyor.beside
             return plan, solver, Cost(self._manner.rows if asked else 0, asked)
         return problem
 
@@ -179,9 +191,10 @@ class Driver:
         prepared = _entering(part.x, entering)
         problem: Exception = RuntimeError(f"{self.kind} cannot be driven")
         for guess in _GUESSES:
-            draw = _giving(noise, part.plan, len(prompts))
+            draw = Giving(noise, part.plan.drawn_at, part.plan.drawings, len(prompts))
+            driven = self._driven(part, draw, guess, prepared, draw.check)
             try:
-                answer = self._answer(part, self._driven(part, draw, guess, prepared), given)
+                answer = self._answer(part, driven, given)
                 self.together |= len(prompts) > 1
                 return None if answer is None else pictures_of(answer, len(prompts))
             except (UserError, Apart, Stop):
@@ -210,7 +223,12 @@ class Driver:
 
     @contextmanager
     def _driven(
-        self, walker: Walker, draw: Draw, guess: int, prepared: Callable[[Any], Any]
+        self,
+        walker: Walker,
+        draw: Draw,
+        guess: int,
+        prepared: Callable[[Any], Any],
+        check: Callable[[], None] = lambda: None,
     ) -> Iterator[Callable[..., Any]]:
         """Put the stand-ins in place for one call, and hand out what is to be called."""
         pipe = self.pipe
@@ -224,8 +242,9 @@ class Driver:
             "maybe_free_model_hooks": lambda: None,
             **walker.solver.guiders,
         }
+        checked = Checked(walker, check)
         for name in denoisers(pipe):
-            stand_ins[name] = Denoiser(getattr(pipe, name), walker, self._answers, guess)
+            stand_ins[name] = Denoiser(getattr(pipe, name), checked, self._answers, guess)
         for name, part in pipe.components.items():
             if name != "scheduler" and hasattr(part, "set_timesteps") and hasattr(part, "step"):
                 stand_ins[name] = scheduler.another(part)
@@ -285,26 +304,6 @@ def _for_each(key: str, value: Any, prompts: Sequence[Prompt]) -> Any:
     """A text beside the prompt (`prompt_2`) is each row's: pipelines want lists of one length."""
     beside = isinstance(value, str) and _TEXT.fullmatch(key) is not None
     return [value] * len(prompts) if beside else value
-
-
-def _giving(noise: Tensor | None, plan: Plan, count: int) -> Draw:
-    """Draws for a pipeline: its initial noise is the given one, all else equal in every row."""
-    drawn = 0
-
-    def draw(shape: Sequence[int], *_: Any, dtype: Any = None, **others: Any) -> Tensor:
-        nonlocal drawn
-        whole = tuple(shape)
-        nth = drawn - plan.ordinal
-        initial = 0 <= nth < len(plan.drawings) and whole == (count, *plan.drawings[nth])
-        drawn += whole[:1] == (count,)
-        if initial and noise is not None:
-            begin = sum(prod(shape) for shape in plan.drawings[:nth])
-            part = noise.flatten(1)[:, begin : begin + prod(whole[1:])].reshape(whole)
-            return part.to(device=others.get("device"), dtype=dtype)
-        values = torch.randn(whole[1:], generator=torch.Generator().manual_seed(0))
-        return values.expand(whole).to(device=others.get("device"), dtype=dtype).clone()
-
-    return draw
 
 
 def _entering(x: Tensor, enters: bool) -> Callable[[Any], Any]:
