@@ -35,6 +35,7 @@ _OURS = frozenset(
 _PICTURE = "ip_adapter_image"
 _SOUND = re.compile(r"audio_(end|length|duration)(_in)?(_s)?")
 """How pipelines call the length of a sound."""
+_MASK = re.compile(r"(negative_)?prompt_\w*mask(_\d)?")
 EMBEDDED = "embed"
 """In the names of arguments that stand for a prompt, as a prior has made them."""
 
@@ -107,8 +108,9 @@ def labelled(pipe: Any) -> bool:
 def arguments_of(pipe: Any, prompts: Sequence[Prompt], given: Mapping[str, Any]) -> dict[str, Any]:
     """What prompts are to a pipeline: texts, or labels of classes by number or name.
 
+    Embeddings of the user's stand for the prompt; what it says is then for verifiers alone.
     One that is told a picture or embeddings alone takes those for each row, and one that is told
-    nothing at all the number of rows; what a prompt says is then for verifiers alone.
+    nothing at all the number of rows.
 
     Args:
         pipe: the pipeline.
@@ -123,9 +125,16 @@ def arguments_of(pipe: Any, prompts: Sequence[Prompt], given: Mapping[str, Any])
     if negative[0] is not None and not takes.takes("negative_prompt"):
         raise UserError(f"{name} takes no negative prompt")
     without: dict[str, Any] = {} if negative[0] is None else {"negative_prompt": negative}
+    if not without and given.get("negative_prompt_embeds") is not None:
+        without = {"negative_prompt": None}  # to some the empty text is one too
     without |= _embedded(given, len(prompts))
+    texts = [prompt.text for prompt in prompts]
+    if takes.takes("prompt") and given.get("prompt_embeds") is None:
+        return {"prompt": texts, **without}
     if takes.takes("prompt"):
-        return {"prompt": [prompt.text for prompt in prompts], **without}
+        if len(set(texts)) > 1:
+            raise UserError("prompt_embeds: they are of one prompt, and there are several")
+        return without
     rows = {"batch_size": len(prompts)} if "batch_size" in takes.parameters else {}
     if rows and not (takes.takes("image") or labelled(pipe)):
         return {**rows, **without}
@@ -140,9 +149,15 @@ def arguments_of(pipe: Any, prompts: Sequence[Prompt], given: Mapping[str, Any])
 
 
 def _embedded(given: Mapping[str, Any], count: int) -> dict[str, Any]:
-    """Embeddings for each row, where they are given for one."""
-    tensors = {k: v for k, v in given.items() if EMBEDDED in k and hasattr(v, "repeat_interleave")}
-    return {k: v.repeat_interleave(count, dim=0) for k, v in tensors.items() if len(v) == 1}
+    """Embeddings and their masks for each row, where they are given for one."""
+    parts = {k: v for k, v in given.items() if EMBEDDED in k or _MASK.fullmatch(k)}
+    found: dict[str, Any] = {}
+    for key, value in parts.items():
+        if hasattr(value, "repeat_interleave") and len(value) == 1:
+            found[key] = value.repeat_interleave(count, dim=0)
+        elif isinstance(value, list) and len(value) == 1 and "prompt" in key:
+            found[key] = value * count
+    return found
 
 
 def _repeated(name: str, picture: Any, count: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from noise_search.moves import Continue, Start
 from noise_search.noise import Gaussian
 from noise_search.pipelines.calls import arguments_of, check_call, pictures_of
 from tests.pipelines.passing import rows_of
-from tests.pipelines.playing import player
+from tests.pipelines.playing import apart, latents, player
 from tests.pipelines.zoo import KINDS, Kind, load
 from tests.pipelines.zoo.stages import CASCADE, REFUSED
 from tests.pipelines.zoo.warnings import KNOWN
@@ -76,6 +77,52 @@ def test_embeddings_are_given_to_each_row() -> None:
     assert arguments_of(pipe, PROMPTS, {"image_embeds": both}) == {}
     with pytest.raises(UserError, match="neither a prompt nor"):
         arguments_of(pipe, PROMPTS, {})
+
+
+ONE, BOTH = {"num_images_per_prompt": 1}, {"do_classifier_free_guidance": True}
+LATE = ("pixart-sigma", "z-image")
+NAMES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "sd15": (("prompt_embeds", "negative_prompt_embeds"), {"device": "cpu", **ONE, **BOTH}),
+    "sdxl": (
+        (
+            "prompt_embeds",
+            "negative_prompt_embeds",
+            "pooled_prompt_embeds",
+            "negative_pooled_prompt_embeds",
+        ),
+        {},
+    ),
+    "flux": (("prompt_embeds", "pooled_prompt_embeds"), {"max_sequence_length": 24}),
+    "pixart-sigma": (
+        (
+            "prompt_embeds",
+            "prompt_attention_mask",
+            "negative_prompt_embeds",
+            "negative_prompt_attention_mask",
+        ),
+        {"max_sequence_length": 24},
+    ),
+    "z-image": (("prompt_embeds", "negative_prompt_embeds"), {"max_sequence_length": 48}),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.nightly] if n in LATE else []) for n in NAMES]
+)
+def test_embeddings_of_a_prompt_stand_for_it(name: str, tmp_path: Path) -> None:
+    kind = KINDS[name]
+    pipe, (names, more) = load(kind, tmp_path), NAMES[name]
+    prompt = Prompt("a", kind.prompts[0])
+    with torch.no_grad():
+        made = pipe.encode_prompt(prompt.text, **more)
+    embeds = dict(zip(names, made, strict=False))
+    with_them = replace(kind, arguments={**kind.arguments, **embeds})
+    for width in (1, 2):
+        [usual, found] = [player(pipe, k, width=width) for k in (kind, with_them)]
+        [one, other] = [latents(p, p.one(Start(Gaussian(1)), prompt)) for p in (usual, found)]
+        assert apart(one, other) <= (0 if width == 1 else 1e-5)
+    with pytest.raises(UserError, match="prompt_embeds: they are of one prompt"):
+        arguments_of(pipe, PROMPTS, embeds)
 
 
 def test_some_pipelines_answer_with_the_pictures_alone() -> None:
