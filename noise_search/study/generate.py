@@ -118,7 +118,7 @@ def drive(
         overhead=overhead.append,
     )
     whole = sum(job.limits.get(bench.unit, 0) for job in jobs) or None
-    watch.begin(label or f"{len(jobs)} searches", total or whole, bench.unit)
+    watch.begin(label or f"{len(jobs)} search{'es' * (len(jobs) > 1)}", total or whole, bench.unit)
     try:
         outcomes = run.drive(jobs)
     finally:
