@@ -10,11 +10,15 @@ by an attribute `tensor_inputs`, the names of the arrays it wants.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
-from noise_search.errors import UserError
+from noise_search.errors import Stop, UserError, out_of_memory
 
-__all__ = ["CALLBACK", "INPUTS", "aside", "steers", "watched"]
+__all__ = ["CALLBACK", "INPUTS", "Thrown", "aside", "guarded", "plainly", "steers", "watched"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 CALLBACK, INPUTS = "callback_on_step_end", "callback_on_step_end_tensor_inputs"
 """Keywords of a pipeline's call."""
@@ -25,18 +29,77 @@ _OWN = ("_interrupt", "_num_timesteps", "_current_timestep")
 """Attributes of a pipeline that steer nothing."""
 
 
+class Thrown(BaseException):
+    """What the user's callback has raised, on its way out: a pipeline's own errors are looked at.
+
+    Whoever calls a pipeline again after an error, decodes fewer rows, or learns what it can from a
+    call that has failed, must do none of that here. So this is no `Exception`; see `plainly`.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def guarded(callback: Callback) -> Callback:
+    """A callback whose errors are marked as its own; its wish to stop is none."""
+
+    def call(pipe: Any, index: int, time: Any, given: dict[str, Any]) -> Mapping[str, Any] | None:
+        try:
+            return callback(pipe, index, time, given)
+        except Stop:
+            raise
+        except Exception as error:
+            raise Thrown(_named(error)) from None
+
+    return call
+
+
+def _named(error: Exception) -> Exception:
+    """An error as it can be raised anywhere: one that ends loops is nothing's end but a bug."""
+    if not isinstance(error, StopIteration):
+        return error
+    named = RuntimeError(f"{CALLBACK} has raised StopIteration")
+    named.__cause__ = error
+    return named
+
+
+def plainly(function: Callable[P, R]) -> Callable[P, R]:
+    """A function that raises what the user's callback has raised as it was."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except Thrown as thrown:
+            error = thrown.error
+        raise error  # not while the mark is looked at, which is nobody's business
+
+    return call
+
+
 def steers(callback: Any) -> bool:
     """Whether a callback is part of the call, as it says itself."""
     return hasattr(callback, "tensor_inputs")
 
 
 def aside(callback: Callback) -> Callback:
-    """A callback for steps that are not made in earnest: what it says of latents is not heard."""
+    """A callback for steps that are not made in earnest.
+
+    What it says of latents is not heard, nor that the run is to end.
+    """
 
     def call(pipe: Any, index: int, time: Any, given: dict[str, Any]) -> dict[str, Any]:
         if not steers(callback):
             return {}
-        changed = callback(pipe, index, time, given) or {}
+        try:
+            changed = guarded(callback)(pipe, index, time, given) or {}
+        except Stop:
+            changed = {}
+        except Thrown as thrown:
+            if out_of_memory(thrown.error):  # fewer rows may help
+                raise thrown.error from None
+            raise
         pipe._interrupt = False
         return {name: value for name, value in changed.items() if name != "latents"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -53,7 +54,7 @@ def check_call(pipe: Any, given: Mapping[str, Any]) -> None:
         raise UserError(f"{name}: its call takes no num_inference_steps")
     if any(_SOUND.fullmatch(key) for key in takes.parameters):
         raise UserError(f"{name} makes sounds; pictures, videos and texts can be searched")
-    within = [key for key, part in vars(pipe).items() if _is_pipeline(part)]
+    within = [key for key, part in vars(pipe).items() if _is_pipeline(part) and _names(pipe, key)]
     if within:
         parts = " and ".join(within)
         raise UserError(f"{name} calls pipelines of its own: search {parts} one after the other")
@@ -74,6 +75,14 @@ def _is_pipeline(part: object) -> bool:
     from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
     return isinstance(part, DiffusionPipeline)
+
+
+def _names(pipe: object, key: str) -> bool:
+    """Whether a class speaks of an attribute of its own; users may hang others on a pipeline."""
+    functions = [
+        inspect.unwrap(f) for kind in type(pipe).__mro__ for f in vars(kind).values() if callable(f)
+    ]
+    return any(key in f.__code__.co_names for f in functions if inspect.isfunction(f))
 
 
 def denoisers(pipe: Any) -> list[str]:

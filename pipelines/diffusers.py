@@ -21,6 +21,7 @@ from noise_search.errors import Stop, UserError, out_of_memory
 from noise_search.noise import Book, Name, Tensors
 from noise_search.pipelines.arguments import recorded
 from noise_search.pipelines.caches import check_cache
+from noise_search.pipelines.callbacks import Thrown, plainly
 from noise_search.pipelines.calls import check_call, denoisers, labelled
 from noise_search.pipelines.checks import check_stretch
 from noise_search.pipelines.decoding import Decoding, Shown
@@ -43,7 +44,7 @@ from noise_search.pipelines.rows import (
 from noise_search.pipelines.schedules import draws_noise
 from noise_search.pipelines.signatures import decoder_name, signature_of
 from noise_search.pipelines.slices import MisshapenError, Slice, Wanted, left
-from noise_search.pipelines.solvers import MEMORY, Draws, Solver, joined, rows_of
+from noise_search.pipelines.solvers import MEMORY, Solver, joined, rows_of
 from noise_search.pipelines.stages import Staged
 from noise_search.pipelines.states import Framework, State, States
 from noise_search.pipelines.strands import slice_of
@@ -150,7 +151,7 @@ class DiffusersPipeline(Staged[Tensor]):
             "weights": self._weights,
             "switches": switches(self.pipe.components),
             "dtype": str(denoiser.dtype).removeprefix("torch."),
-            "device": _told(self._driver.device),
+            "device": self._driver.place,
             "threads": torch.get_num_threads(),
             "torch": str(torch.__version__),
             "width": self.width,
@@ -287,6 +288,7 @@ class DiffusersPipeline(Staged[Tensor]):
         plan = self._plan(stretch.steps, rows[0].prompt)
         return Walk([Walked({}, None, problem) for _ in part], self._each(plan, stretch))
 
+    @plainly
     def _attempt(self, rows: Sequence[Row[Tensor]], stretch: Stretch) -> Walk:
         """Walk one batch.
 
@@ -303,6 +305,10 @@ class DiffusersPipeline(Staged[Tensor]):
             lost = spent(part, len(rows)) + beside(part, len(batch))
             return Walk([None] * len(rows), self._each(plan, stretch), lost, stopped=True)
         except (Apart, UserError):
+            raise
+        except Thrown as thrown:
+            if out_of_memory(thrown.error):  # what it was about to change is lost
+                raise Full(spent(part, len(rows))) from None
             raise
         except Exception as error:
             if part.kept and part.index >= part.wanted.end and stretch.shown:
@@ -332,16 +338,10 @@ class DiffusersPipeline(Staged[Tensor]):
         given = (first, kept, end, stretch.shown and fits, stretch.finishes, self.eta)
         noted = frozenset(noted_at(plan, stretch).values())
         x, memory = batched(batch, plan, self._driver.device)
-
-        def noise(index: int, sample: Tensor) -> Draws:
-            def draws(nth: int) -> Tensor:
-                step = plan.step_of_noise(index, nth)
-                return like([self._noise(r.noise.name, step) for r in batch], sample, plan.copies)
-
-            return draws
-
         wanted = Wanted(*given, random=self.stochastic, noted=noted)
-        part = slice_of(Solver.of(self.pipe), plan, wanted, x, memory, noise)
+        part = slice_of(
+            Solver.of(self.pipe), plan, wanted, x, memory, self._noises.of_steps(batch, plan)
+        )
         if first == end and stretch.finishes:
             part.kept = {"x": x}
         return part
@@ -364,6 +364,7 @@ class DiffusersPipeline(Staged[Tensor]):
                 found[i] = (None if problem else as_bytes(picture), problem)
         return [found[i] for i in range(len(rows))]
 
+    @plainly
     def _shown(
         self, latents: Sequence[Tensor], plan: Plan, prompts: Sequence[Prompt], decoder: Any
     ) -> Shown:
@@ -394,8 +395,3 @@ class DiffusersPipeline(Staged[Tensor]):
         if problems[0] is not None:
             raise UserError(f"a picture cannot be shown again: {problems[0]}")
         return as_bytes(pictures[0]), Cost(decodes=int(self.decoder))
-
-
-def _told(device: torch.device) -> str:
-    """A device, which for the processor has no number."""
-    return device.type if device.type == "cpu" else str(device)

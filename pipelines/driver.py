@@ -17,7 +17,15 @@ from torch import Tensor
 from noise_search.ask import Prompt
 from noise_search.budget import Cost
 from noise_search.errors import Stop, UserError, out_of_memory
-from noise_search.pipelines.callbacks import CALLBACK, INPUTS, aside, steers, watched
+from noise_search.pipelines.callbacks import (
+    CALLBACK,
+    INPUTS,
+    aside,
+    guarded,
+    plainly,
+    steers,
+    watched,
+)
 from noise_search.pipelines.calls import arguments_of, denoisers, pictures_of
 from noise_search.pipelines.draws import Draw, drawing, invoked, unstirred
 from noise_search.pipelines.embeddings import ENCODING, Apart, Embeddings
@@ -86,10 +94,16 @@ class Driver:
         return torch.device(self.pipe._execution_device)
 
     @property
+    def place(self) -> str:
+        """The device as a record tells it: the processor has no number."""
+        return self.device.type if self.device.type == "cpu" else str(self.device)
+
+    @property
     def single(self) -> bool:
         """Whether a survey has found that the pipeline takes a single prompt."""
         return self._manner.rows == 1
 
+    @plainly
     def survey(self, steps: int, prompt: Prompt) -> tuple[Plan, Solver, Cost]:
         """How the pipeline walks a schedule, learned from a call that evaluates nothing.
 
@@ -339,7 +353,7 @@ def _calling_back(callback: Callable[..., Any], part: Slice, heeds: bool) -> Cal
             return dict(beside(pipe, index, time, given) or {})
         changed: dict[str, Any] = {}
         try:
-            changed |= callback(pipe, index, time, given) or {}
+            changed |= guarded(callback)(pipe, index, time, given) or {}
             stops = bool(getattr(pipe, "_interrupt", False))
         except Stop:
             stops = True

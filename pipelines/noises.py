@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 
 from noise_search.noise import Book, Name, Tensors
+from noise_search.pipelines.rows import like
+from noise_search.pipelines.slices import Noise
+from noise_search.pipelines.solvers import Draws
 from noise_search.pipelines.survey import Plan
 from noise_search.pipelines.walks import Row
 
@@ -57,6 +60,19 @@ class Noises:
         """
         beginning = step == 0 and not going_back
         return self.shaped(plan.drawings if beginning else (plan.shape,)).tensor(name, step)
+
+    def of_steps(self, rows: Sequence[Row[Tensor]], plan: Plan) -> Noise:
+        """What the loop's steps draw for a batch, each row by its own recipe."""
+
+        def noise(index: int, sample: Tensor) -> Draws:
+            def draws(nth: int) -> Tensor:
+                step = plan.step_of_noise(index, nth)
+                drawn = [self.at(plan, row.noise.name, step) for row in rows]
+                return like(drawn, sample, plan.copies)
+
+            return draws
+
+        return noise
 
     def beginning(self, rows: Sequence[Row[Tensor]], plan: Plan) -> Tensor | None:
         """The noise that a batch begins with, or began with where the loop goes on to mix it in."""

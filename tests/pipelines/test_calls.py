@@ -42,6 +42,12 @@ def test_what_cannot_be_searched_is_refused_before_anything_is_evaluated(
     assert "\n" not in str(refused.value)
 
 
+def test_a_pipeline_that_a_user_has_hung_on_another_is_no_part_of_it(tmp_path: Path) -> None:
+    pipe, other = load(KINDS["sd15"], tmp_path), load(KINDS["flux"], tmp_path)
+    pipe.upscaler = other
+    assert player(pipe, KINDS["sd15"]).one(Start(Gaussian(1)), PROMPTS[0]).played.failure is None
+
+
 def test_where_a_path_is_not_known_final_noises_are_searched_and_going_back_is_refused() -> None:
     pipe = CASCADE.make()
     pipe.set_progress_bar_config(disable=True)
