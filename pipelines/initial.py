@@ -75,7 +75,7 @@ def initial_of(
     """
     found = [part for part in drawn if len(part.values) == rows]
     if not drawn:
-        raise Unseen("it draws no initial noise with diffusers' randn_tensor in methods of its own")
+        raise Unseen("it draws no initial noise where it is seen: in a method, by randn_tensor")
     if not found:
         shapes = " and ".join(dict.fromkeys(str(tuple(part.values.shape)) for part in drawn))
         raise Unseen(f"it draws noise of the shape {shapes}, which is none for each of {rows} rows")
