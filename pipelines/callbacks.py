@@ -13,9 +13,22 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+import torch
+from torch import Tensor
+
 from noise_search.errors import Stop, UserError, out_of_memory
 
-__all__ = ["CALLBACK", "INPUTS", "Thrown", "aside", "guarded", "plainly", "steers", "watched"]
+__all__ = [
+    "CALLBACK",
+    "INPUTS",
+    "Thrown",
+    "aside",
+    "guarded",
+    "plainly",
+    "same_values",
+    "steers",
+    "watched",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -104,6 +117,19 @@ def aside(callback: Callback) -> Callback:
         return {name: value for name, value in changed.items() if name != "latents"}
 
     return call
+
+
+def same_values(given: object, before: Tensor) -> bool:
+    """Whether a callback has handed on what it was given, unchanged.
+
+    Where a loop steps several samples, its latents may be none of them: whoever changes them would
+    change nothing that a path is made of.
+    """
+    if not isinstance(given, Tensor):
+        return False
+    if (given.shape, given.dtype) != (before.shape, before.dtype):
+        return False
+    return torch.allclose(given.to(before.device), before, rtol=0.0, atol=0.0, equal_nan=True)
 
 
 def watched(callback: Callback) -> Callback:

@@ -23,6 +23,7 @@ from noise_search.pipelines.callbacks import (
     aside,
     guarded,
     plainly,
+    same_values,
     steers,
     watched,
 )
@@ -352,13 +353,16 @@ def _calling_back(callback: Callable[..., Any], part: Slice, heeds: bool) -> Cal
         if not part.wanted.begin < part.index <= part.wanted.end:
             return dict(beside(pipe, index, time, given) or {})
         changed: dict[str, Any] = {}
+        before = given["latents"].clone() if part.plan.strands and "latents" in given else None
         try:
             changed |= guarded(callback)(pipe, index, time, given) or {}
             stops = bool(getattr(pipe, "_interrupt", False))
         except Stop:
             stops = True
         pipe._interrupt = False  # what is walked is still to be shown
-        part.called_back(changed, stops and heeds)
+        same = before is not None and same_values(changed.get("latents"), before)
+        heard = {k: v for k, v in changed.items() if not (same and k == "latents")}
+        part.called_back(heard, stops and heeds)
         return changed
 
     return call

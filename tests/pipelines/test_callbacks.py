@@ -12,6 +12,7 @@ from torch import Tensor
 from noise_search.errors import Stop
 from noise_search.moves import Start
 from noise_search.noise import Gaussian
+from noise_search.pipelines.callbacks import same_values
 from noise_search.problem import CutShort
 from tests.pipelines.passing import PROMPTS, STEPS, player, rows_of
 from tests.pipelines.playing import latents
@@ -98,3 +99,18 @@ def test_a_steering_callback_may_end_the_run_at_a_step_that_is_made() -> None:
     with rows_of(pipe.unet) as rows, pytest.raises(CutShort):
         play.one(Start(Gaussian(7)), PROMPTS[0])
     assert len(rows) == 2  # no wish of a call that only looks is heard
+
+
+@pytest.mark.parametrize(
+    ("given", "same"),
+    [
+        (torch.tensor([1.0, torch.nan, torch.inf]), True),  # what is broken has its own check
+        (torch.tensor([1.0, 2.0, torch.inf]), False),
+        (torch.tensor([1.0, torch.nan]), False),
+        (torch.tensor([1.0, torch.nan, torch.inf], dtype=torch.float64), False),
+        (None, False),
+    ],
+    ids=["broken", "changed", "shorter", "wider", "none"],
+)
+def test_latents_that_are_handed_on_unchanged_are_known(given: Tensor | None, same: bool) -> None:
+    assert same_values(given, torch.tensor([1.0, torch.nan, torch.inf])) == same

@@ -86,6 +86,38 @@ def test_a_callback_may_change_the_sample_that_it_is_shown(loaded: Load) -> None
     assert apart(latents(plain, plain.one(Start(Gaussian(1)), TEXT)), latents(play, whole)) > 1e-2
 
 
+@pytest.mark.parametrize("name", ["skyreels-v2-df", "ltx2-i2v"])
+def test_a_callback_may_hand_on_latents_of_several_samples_but_not_change_them(
+    name: str, loaded: Load
+) -> None:
+    """Those it is shown are none of the samples, but all frames of a video."""
+    seen = list[int]()
+
+    def same(_: Any, index: int, time: Any, given: dict[str, Any]) -> dict[str, Any]:
+        seen.append(index)
+        return given
+
+    def louder(_: Any, index: int, time: Any, given: dict[str, Any]) -> dict[str, Any]:
+        return {"latents": given["latents"] * 1.1}
+
+    kind = KINDS[name]
+    pipe = loaded(kind)
+    [with_it, plain] = [
+        player(pipe, kind, width=1, arguments={**kind.arguments, **more})
+        for more in ({"callback_on_step_end": same}, {})
+    ]
+    whole = with_it.one(Start(Gaussian(1)), TEXT)
+    assert seen == [*range(kind.steps)]
+    assert torch.equal(latents(with_it, whole), latents(plain, plain.one(Start(Gaussian(1)), TEXT)))
+    half = with_it.one(Start(Gaussian(1), until=2), TEXT)
+    assert torch.equal(latents(with_it, _on(with_it, half, 1)), latents(with_it, whole))
+    changing = player(
+        pipe, kind, width=1, arguments={**kind.arguments, "callback_on_step_end": louder}
+    )
+    with pytest.raises(UserError, match="cannot change latents of several samples at once"):
+        changing.one(Start(Gaussian(1)), TEXT)
+
+
 def test_of_a_flow_that_is_scaled_up_every_x_is_data_and_noise(loaded: Load) -> None:
     """Where all data is one point: x0 is that point, whole, cut and gone back."""
     pipe = loaded(WORLD)
