@@ -206,7 +206,8 @@ class Driver:
         prepared = _entering(part.x, entering)
         problem: Exception = RuntimeError(f"{self.kind} cannot be driven")
         for guess in _GUESSES:
-            draw = Giving(noise, part.plan.drawn_at, part.plan.drawings, len(prompts))
+            plan, count = part.plan, len(prompts)
+            draw = Giving(noise, plan.drawn_at, plan.drawings, count, self.kind)
             driven = self._driven(part, draw, guess, prepared, draw.check)
             try:
                 answer = self._answer(part, driven, given)

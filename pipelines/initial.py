@@ -121,6 +121,7 @@ class Giving:
         places: of the drawings that are the initial noise.
         shapes: of a row of each.
         rows: of the call.
+        name: of the pipeline, for what is said of it.
     """
 
     def __init__(
@@ -129,8 +130,10 @@ class Giving:
         places: Sequence[Place],
         shapes: Sequence[tuple[int, ...]],
         rows: int,
+        name: str,
     ) -> None:
-        self._noise, self._rows = noise, rows
+        self._noise, self._rows, self._name = noise, rows, name
+        self._seen = places[0].rows
         self._waiting = {p.at(rows): i for i, p in enumerate(places)}
         self._shapes = shapes
         self._drawn = 0
@@ -138,6 +141,7 @@ class Giving:
     def __call__(self, shape: Sequence[int], *_: Any, dtype: Any = None, **others: Any) -> Tensor:
         """Draw as `randn_tensor` does."""
         whole, number = tuple(shape), self._drawn
+        dtype = dtype or torch.get_default_dtype()
         self._drawn += 1
         nth = self._waiting.get(number)
         if nth is None or self._noise is None or whole != (self._rows, *self._shapes[nth]):
@@ -157,8 +161,8 @@ class Giving:
         """
         if self._noise is not None and self._waiting:
             raise UserError(
-                f"in a call of {self._rows} rows its initial noise is not drawn as in the call "
-                "that was looked at; try another batch"
+                f"{self._name}: in a call of {self._rows} rows its initial noise is not drawn as "
+                f"in one of {self._seen}; set batch={self._seen}"
             )
 
 
