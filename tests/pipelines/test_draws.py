@@ -1,22 +1,38 @@
-"""Random numbers that are drawn beside diffusers' own function."""
+"""Where random numbers are drawn: by which methods, and beside diffusers' own function."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from types import MethodType
+from typing import Any
 
+import diffusers
 import numpy as np
+import pytest
 import torch
 
+from noise_search.errors import UserError
 from noise_search.moves import Start
 from noise_search.noise import Book, Gaussian
 from noise_search.pipelines.diffusers import DiffusersPipeline
 from noise_search.pipelines.states import States
+from tests.pipelines.passing import (
+    cut_anywhere_is_whole,
+    equals_the_plain_call,
+    player,
+    rows_of,
+)
 from tests.pipelines.playing import Player
 from tests.pipelines.zoo import KINDS, load
+from tests.pipelines.zoo.unets import GUIDED, sd_parts
 from tests.pipelines.zoo.video_vaes import ltx_vae
 from tests.pipelines.zoo.warnings import KNOWN
 
 pytestmark = [*KNOWN]
+library: Any = diffusers
+SOFT = 0.75
 
 
 def test_a_decoder_that_draws_of_itself_shows_the_same_each_time(tmp_path: Path) -> None:
@@ -39,3 +55,78 @@ def test_a_decoder_that_draws_of_itself_shows_the_same_each_time(tmp_path: Path)
     assert torch.equal(torch.rand(3), wanted)  # who draws beside it is not disturbed
     for pixels in seen:
         assert np.abs(pixels.astype(int) - seen[0]).max() <= 1
+
+
+class Softer(library.StableDiffusionPipeline):  # type: ignore[misc]
+    """Stable Diffusion with less noise than it was trained with."""
+
+    def prepare_latents(self, *args: Any, **kwargs: Any) -> Any:
+        return SOFT * super().prepare_latents(*args, **kwargs)
+
+
+def softened(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def softer(*args: Any, **kwargs: Any) -> Any:
+        return SOFT * function(*args, **kwargs)
+
+    return softer
+
+
+class Decorated(library.StableDiffusionPipeline):  # type: ignore[misc]
+    prepare_latents = softened(library.StableDiffusionPipeline.prepare_latents)
+
+
+class Again(Softer):
+    """Calls up through a class that calls up itself."""
+
+    def prepare_latents(self, *args: Any, **kwargs: Any) -> Any:
+        return super(Again, self).prepare_latents(*args, **kwargs) / 1.0  # noqa: UP008
+
+
+def put_in_place(pipe: Any) -> Any:
+    pipe.prepare_latents = softened(pipe.prepare_latents)
+    return pipe
+
+
+def bound(pipe: Any) -> Any:
+    pipe.prepare_latents = MethodType(Softer.prepare_latents, pipe)
+    return pipe
+
+
+WAYS: dict[str, Callable[[], Any]] = {
+    "super": lambda: Softer(**sd_parts()),
+    "super twice": lambda: Again(**sd_parts()),
+    "a decorator": lambda: Decorated(**sd_parts()),
+    "on the object": lambda: put_in_place(library.StableDiffusionPipeline(**sd_parts())),
+    "a method of the object's": lambda: bound(Softer(**sd_parts())),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_method_that_calls_one_that_draws_is_heeded(way: str) -> None:
+    """Paths are those of plain calls, by the user's own method."""
+    pipe = WAYS[way]()
+    before = dict(vars(pipe))
+    equals_the_plain_call(pipe, GUIDED)
+    cut_anywhere_is_whole(pipe, GUIDED)
+    assert vars(pipe).get("prepare_latents") is before.get("prepare_latents")
+
+
+def test_a_method_on_the_object_that_hides_its_noise_is_not_passed_over() -> None:
+    def hidden(*args: Any) -> Any:
+        return type(pipe).prepare_latents(pipe, *args)
+
+    pipe = library.StableDiffusionPipeline(**sd_parts())
+    pipe.prepare_latents = hidden
+    play = player(pipe, GUIDED)
+    with rows_of(pipe.unet) as rows, pytest.raises(UserError, match="draws no initial noise"):
+        play.one(Start(Gaussian(1)))
+    assert rows == []
+
+
+def test_a_class_may_be_changed_between_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = library.StableDiffusionPipeline(**sd_parts())
+    equals_the_plain_call(pipe, GUIDED)
+    softer = softened(library.StableDiffusionPipeline.prepare_latents)
+    monkeypatch.setattr(library.StableDiffusionPipeline, "prepare_latents", softer)
+    equals_the_plain_call(pipe, GUIDED)
