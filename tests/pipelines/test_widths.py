@@ -11,7 +11,6 @@ import pytest
 from torch import Tensor
 
 from noise_search.ask import Prompt
-from noise_search.budget import ZERO
 from noise_search.errors import Notice
 from noise_search.moves import Start
 from noise_search.noise import Book, Gaussian
@@ -85,13 +84,3 @@ def test_a_picture_that_fails_in_company_is_shown_alone(load_tiny: Load) -> None
     with pytest.warns(Notice, match="Narrow fails with 3 rows"):
         made = [play.one(Start(Gaussian(3)), TEXT), play.one(Start(Gaussian(3), until=2), TEXT)]
     shows_again(anew, made, "Narrow fails with 3 rows")
-
-
-def test_a_pipeline_that_is_seen_to_take_one_prompt_is_given_no_more_for_a_trial(
-    tmp_path: Path,
-) -> None:
-    kind = KINDS["wan-vace"]
-    play = players(load(kind, tmp_path), kind.arguments, kind.steps)()
-    made = play.play([Start(Gaussian(s), until=1, look=False) for s in (1, 2)], [TEXT, TEXT])
-    assert [m.played.failure for m in made] == [None, None]
-    assert play.overhead == ZERO
