@@ -98,6 +98,15 @@ class Aside(Stable):
         return torch.stack(rows)
 
 
+class AllAside(Stable):
+    """The noise of all rows is drawn by torch alone, from the first generator."""
+
+    def drawn(self, batch: int, generator: Any) -> Any:
+        self.grain = randn_tensor((batch, *SIZE))
+        one = generator[0] if isinstance(generator, list) else generator
+        return torch.randn((batch, *SIZE), generator=one)
+
+
 class Squared(Stable):
     """What is drawn before the noise grows faster than the rows."""
 
@@ -159,8 +168,9 @@ def test_noise_of_two_drawings_is_noise_of_a_known_level() -> None:
     assert plan.proof.path is not None
 
 
-def test_noise_that_is_not_seen_is_refused_before_anything_is_spent() -> None:
-    refused(stable(Aside), 2, "Aside: its loop begins with none of the noise it draws")
+@pytest.mark.parametrize("kind", [Aside, AllAside])
+def test_noise_that_is_not_seen_is_refused_before_anything_is_spent(kind: Any) -> None:
+    refused(stable(kind), 2, "Aside: its loop begins with none of the noise it draws")
 
 
 def test_a_call_that_draws_otherwise_is_refused_before_anything_is_spent() -> None:
