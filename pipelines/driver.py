@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from noise_search.ask import Prompt
-from noise_search.budget import Cost
+from noise_search.budget import ZERO, Cost
 from noise_search.errors import Stop, UserError, out_of_memory
 from noise_search.pipelines.callbacks import (
     CALLBACK,
@@ -142,7 +142,7 @@ class Driver:
                 problem = error
                 if not surveyor.whole:
                     continue
-            asked = surveyor.beside
+            asked = _asked(surveyor)
 
             def look(calls: int, rows: int, other: int, guess: int = guess) -> Surveyor:
                 nonlocal asked
@@ -150,7 +150,7 @@ class Driver:
                 more = Surveyor(solver, steps, rows, calls=calls, other=other)
                 with suppress(Halt):
                     self._look(more, prompt, guess)
-                asked += more.beside
+                asked += _asked(more)
                 return more
 
             try:
@@ -161,7 +161,7 @@ class Driver:
                 raise UserError(f"{self.kind}: {error}") from error
             solver = Solver(surveyor.solver.inner)
             solver.began()
-            return plan, solver, Cost(self._manner.rows if asked else 0, asked)
+            return plan, solver, asked
         return problem
 
     def _look(self, surveyor: Surveyor, prompt: Prompt, guess: int) -> None:
@@ -320,6 +320,11 @@ def _for_each(key: str, value: Any, prompts: Sequence[Prompt]) -> Any:
     """A text beside the prompt (`prompt_2`) is each row's: pipelines want lists of one length."""
     beside = isinstance(value, str) and _TEXT.fullmatch(key) is not None
     return [value] * len(prompts) if beside else value
+
+
+def _asked(surveyor: Surveyor) -> Cost:
+    """What a survey has cost: the denoiser was asked where its answer could not be guessed."""
+    return Cost(surveyor.rows, surveyor.beside) if surveyor.beside else ZERO
 
 
 def _entering(x: Tensor, enters: bool) -> Callable[[Any], Any]:
