@@ -111,33 +111,32 @@ class _Copies:
         """Globals that are other things to a function's copy: `randn_tensor`, and what draws."""
         names, known = _names_of(function.__code__), function.__globals__
         found: dict[str, object] = {}
-        for name in names:
+        for name in known.keys() & names:
+            value, made = known[name], None
             if name == _NAME:
-                found[name] = self.draw
-            elif isinstance(known.get(name), (FunctionType, MethodType)):
-                made = self._former(known[name])
-                if made is not None:
-                    found[name] = made
+                made = self.draw
+            elif isinstance(value, MethodType) or _draws(value):
+                made = self._held(value)
+            if made is not None:
+                found[name] = made
         kind = _cells_of(function).get(_CLASS) if _SUPER in names else None
         if kind in type(self.thing).__mro__ and any(self.above(kind, n) for n in names):
             found[_SUPER] = self._super(kind)
         return found
 
-    def _former(self, value: object) -> Any:
-        """A copy of a method as it was before a user put another in its place, or of a helper."""
-        if isinstance(value, MethodType):
-            return self.of(value) if value.__self__ is self.thing else None
-        draws = isinstance(value, FunctionType) and _NAME in _names_of(value.__code__)
-        return self.of(value) if draws else None
-
     def _cells(self, function: FunctionType) -> dict[str, object]:
         """What a copy's closure holds that is another thing."""
         found: dict[str, object] = {}
         for name, value in _cells_of(function).items():
-            made = self.draw if name == _NAME else self.of(value)
+            made = self.draw if name == _NAME else self._held(value)
             if made is not None:
                 found[name] = made
         return found
+
+    def _held(self, value: object) -> Any:
+        """A copy of a function that another one holds: of this object, or of none."""
+        other = isinstance(value, MethodType) and value.__self__ is not self.thing
+        return None if other else self.of(value)
 
     def _super(self, own: type) -> Callable[..., _Above]:
         """What `super` is to a method of a class."""
@@ -165,6 +164,11 @@ def _names_of(code: CodeType) -> frozenset[str]:
     """Names that code looks up, in functions within it too."""
     inner = [_names_of(const) for const in code.co_consts if isinstance(const, CodeType)]
     return frozenset(code.co_names).union(*inner)
+
+
+def _draws(value: object) -> bool:
+    """Whether it is a function that draws itself; those it may call are not looked through."""
+    return isinstance(value, FunctionType) and _NAME in _names_of(value.__code__)
 
 
 def _cells_of(function: FunctionType) -> dict[str, Any]:

@@ -148,7 +148,8 @@ class Driver:
                 nonlocal asked
                 solver = Solver.of(self.pipe)
                 more = Surveyor(solver, steps, rows, calls=calls, other=other)
-                with suppress(Halt):
+                # Of more rows it may fail; what is then not known is checked in each call.
+                with suppress(Halt if rows == self._manner.rows else Exception):
                     self._look(more, prompt, guess)
                 asked += _asked(more)
                 return more

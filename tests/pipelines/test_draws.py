@@ -12,6 +12,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from diffusers.utils import torch_utils
 
 from noise_search.errors import UserError
 from noise_search.moves import Start
@@ -32,7 +33,8 @@ from tests.pipelines.zoo.warnings import KNOWN
 
 pytestmark = [*KNOWN]
 library: Any = diffusers
-SOFT = 0.75
+randn_tensor: Any = torch_utils.randn_tensor
+SOFT = 0.5
 
 
 def test_a_decoder_that_draws_of_itself_shows_the_same_each_time(tmp_path: Path) -> None:
@@ -93,10 +95,26 @@ def bound(pipe: Any) -> Any:
     return pipe
 
 
+def helped(*args: Any) -> Any:
+    """A method that a user has written with another of their own."""
+    return SOFT * noise_of(*args[1:])
+
+
+def noise_of(batch: int, channels: int, height: int, width: int, *more: Any) -> Any:
+    dtype, device, generator = more[:3]
+    shape = (batch, channels, height // 8, width // 8)
+    return randn_tensor(shape, generator=generator, device=device, dtype=dtype)
+
+
+class Helped(library.StableDiffusionPipeline):  # type: ignore[misc]
+    prepare_latents = helped
+
+
 WAYS: dict[str, Callable[[], Any]] = {
     "super": lambda: Softer(**sd_parts()),
     "super twice": lambda: Again(**sd_parts()),
     "a decorator": lambda: Decorated(**sd_parts()),
+    "a function of the module": lambda: Helped(**sd_parts()),
     "on the object": lambda: put_in_place(library.StableDiffusionPipeline(**sd_parts())),
     "a method of the object's": lambda: bound(Softer(**sd_parts())),
 }
