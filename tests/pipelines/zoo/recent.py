@@ -6,8 +6,9 @@ from typing import Any
 
 import diffusers
 import transformers
-from diffusers.guiders import ClassifierFreeGuidance
-from diffusers.pipelines.ltx2 import LTX2TextConnectors, LTX2Vocoder
+from diffusers.guiders.classifier_free_guidance import ClassifierFreeGuidance
+from diffusers.pipelines.ltx2.connectors import LTX2TextConnectors
+from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
 
 from tests.pipelines.zoo.encoders import clip_text, decoder_sizes, qwen_vl, t5
 from tests.pipelines.zoo.flows import flow
