@@ -9,6 +9,8 @@ import torch
 
 from noise_search.pipelines.shapes.pipeline import ShapesPipeline
 from tests.pipelines.tiny import SCHEDULERS, save_tiny
+from tests.pipelines.zoo.kind import Kind
+from tests.pipelines.zoo.kind import load as load_kind
 
 Load = Callable[..., Any]
 
@@ -30,3 +32,10 @@ def load_tiny(tiny_folders: dict[str, Path]) -> Load:
         return pipe
 
     return load
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Kind], Any]:
+    """Loads a kind of the zoo, whose folder is written once a module."""
+    root = tmp_path_factory.mktemp("zoo")
+    return lambda kind: load_kind(kind, root)

@@ -17,6 +17,8 @@ from noise_search.pipelines.diffusers import DiffusersPipeline
 from noise_search.problem import Pipeline, Played
 from tests.pipelines.zoo.kind import Kind
 
+WIDTH = 2
+
 PROMPT = Prompt("p0", "a red circle")
 
 
@@ -69,10 +71,20 @@ class Player:
         return self.one(Start(Gaussian(seed), until=until, **options))
 
 
-def player(pipe: Any, kind: Kind, width: int = 2, **more: Any) -> Player:
+def player(pipe: Any, kind: Kind, width: int = WIDTH, **more: Any) -> Player:
     """Plays moves on a kind of the zoo, with the arguments of its calls unless others are given."""
     book, given = Book(), {"arguments": dict(kind.arguments), **more}
     return Player(DiffusersPipeline(pipe, book, width=width, **given), book, kind.steps)
+
+
+def prompts(kind: Kind) -> list[Prompt]:
+    """Those of the first rows of a batch."""
+    return [Prompt(f"p{i}", text) for i, text in enumerate(kind.prompts[:WIDTH])]
+
+
+def begun(play: Player, kind: Kind, **options: Any) -> list[Made]:
+    """A path begun for each of them."""
+    return play.play([Start(Gaussian(i + 1), **options) for i in range(WIDTH)], prompts(kind))
 
 
 def state(play: Player, made: Made) -> dict[str, torch.Tensor]:

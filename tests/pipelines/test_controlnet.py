@@ -27,7 +27,7 @@ from tests.pipelines.passing import (
     rows_of,
 )
 from tests.pipelines.playing import latents
-from tests.pipelines.zoo import Kind, load, save
+from tests.pipelines.zoo import Kind, save
 from tests.pipelines.zoo.conditions import ADAPTER, CONTROL, CONTROLLED
 from tests.pipelines.zoo.pictures import picture
 from tests.pipelines.zoo.warnings import KNOWN
@@ -40,12 +40,6 @@ EVERY = [
     pytest.param(kind, marks=[] if kind.each_commit else pytest.mark.nightly, id=kind.name)
     for kind in CONTROLLED
 ]
-
-
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Kind], Any]:
-    root = tmp_path_factory.mktemp("zoo")
-    return lambda kind: load(kind, root)
 
 
 @pytest.mark.parametrize("kind", EVERY)
